@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The door that every backend implements. A backend is a shared object that exports one symbol,
+ * jm_backend_entry. It knows nothing of translation or pictures. */
+#ifndef JM_BACKENDS_BACKEND_H
+#define JM_BACKENDS_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backends/graph.h"
+#include "base/status.h"
+
+#define JM_BACKEND_ABI 1u /* raise on any change below or in graph.h or format.h */
+
+typedef struct jm_device jm_device; /* the backend's own */
+typedef struct jm_plan jm_plan;     /* a compiled graph, the backend's own */
+
+struct jm_device_options {
+    uint32_t threads; /* 0: the backend's choice */
+    const char *isa;  /* instruction set by name; NULL: the best there is */
+};
+
+struct jm_device_info {
+    char name[128]; /* "AMD EPYC 9B45" */
+    char isa[32];   /* "avx512"; "" where it means nothing */
+    uint32_t threads;
+};
+
+/* What a plan must be able to take. All > 0. */
+struct jm_limits {
+    uint32_t max_rows;    /* rows a batch */
+    uint32_t max_slots;   /* sequences with their own key/value cache */
+    uint32_t max_context; /* positions a slot */
+};
+
+/* Rows of one slot stand together, positions rising by 1. A row at position p of a slot sees what
+ * was written at 0..p in that slot, also by earlier rows of the same batch; writing position 0
+ * starts a slot anew. */
+struct jm_batch {
+    uint32_t n_rows;
+    const uint32_t *token;  /* [n_rows] */
+    const uint32_t *slot;   /* [n_rows], < max_slots */
+    const uint32_t *pos;    /* [n_rows], < max_context */
+    uint32_t n_gather;      /* <= n_rows; may be 0 */
+    const uint32_t *gather; /* [n_gather], row numbers, rising */
+};
+
+struct jm_backend_ops {
+    uint32_t abi;        /* first for ever: JM_BACKEND_ABI */
+    const char *name;    /* the word after --backend */
+    const char *summary; /* one line */
+
+    /* Required. How many devices there are: 0 and JM_OK when none. */
+    jm_status (*count)(uint32_t *n, jm_err *err);
+    jm_status (*open)(uint32_t index, const struct jm_device_options *opt, jm_device **out,
+                      jm_err *err);
+    void (*close)(jm_device *dev); /* takes NULL */
+    void (*info)(const jm_device *dev, struct jm_device_info *out);
+    bool (*supports)(const jm_device *dev, const struct jm_node *op);
+    /* g may be freed afterwards; the data of its weights must outlive *out. */
+    jm_status (*compile)(jm_device *dev, const jm_graph *g, const struct jm_limits *lim,
+                         jm_plan **out, jm_err *err);
+    void (*plan_close)(jm_plan *plan);         /* takes NULL */
+    size_t (*plan_bytes)(const jm_plan *plan); /* device memory: weights, caches, work space */
+    /* Enqueues. The batch stays the caller's, unchanged until wait. Refuses tokens, slots and
+     * positions out of range with JM_EUSAGE. */
+    jm_status (*execute)(jm_plan *plan, const struct jm_batch *in, jm_err *err);
+    jm_status (*wait)(jm_plan *plan, jm_err *err);
+    /* After wait: copies rows [first, first + n) of output `out` into dst in host memory: f32
+     * [n, cols], or i32 [n] for ARGMAX. */
+    jm_status (*fetch)(jm_plan *plan, uint32_t out, uint32_t first, uint32_t n, void *dst,
+                       jm_err *err);
+
+    /* Optional; NULL: unavailable, never zero. Joules since open. */
+    jm_status (*energy)(const jm_device *dev, double *joules, jm_err *err);
+};
+
+/* The one exported symbol of a backend. */
+__attribute__((visibility("default"))) const struct jm_backend_ops *jm_backend_entry(void);
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Compiling: weights repacked, buffers and caches taken, barriers placed. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/cpu/plan.h"
+#include "base/checked.h"
+
+enum { BLOCK = 32, ALIGN = 64 };
+
+/* A zeroed block that plan_close frees. NULL when out of memory. */
+static void *take(jm_plan *p, size_t bytes)
+{
+    if (bytes > SIZE_MAX - ALIGN)
+        return NULL;
+    if (p->n_owned == p->cap_owned) {
+        uint32_t cap = p->cap_owned ? p->cap_owned * 2 : 64;
+        void **more = realloc(p->owned, cap * sizeof *more);
+        if (!more)
+            return NULL;
+        p->owned = more;
+        p->cap_owned = cap;
+    }
+    size_t rounded = (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    void *m = aligned_alloc(ALIGN, rounded ? rounded : ALIGN);
+    if (!m)
+        return NULL;
+    memset(m, 0, rounded);
+    p->owned[p->n_owned++] = m;
+    p->bytes += rounded;
+    return m;
+}
+
+static void *take_array(jm_plan *p, size_t n, size_t m, size_t each)
+{
+    size_t a, b;
+    return jm_mul_size(n, m, &a) && jm_mul_size(a, each, &b) ? take(p, b) : NULL;
+}
+
+/* Buffers are reused: one whose last reader lies before the latest barrier is free. */
+struct pool {
+    float **buffer; /* [n] */
+    size_t *bytes;
+    uint32_t *free_after; /* last node that touches it; UINT32_MAX: an output, never free */
+    uint32_t n;
+};
+
+static float *pool_take(struct pool *b, jm_plan *p, size_t bytes, uint32_t last_barrier,
+                        uint32_t last_use)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        if (b->bytes[i] == bytes && b->free_after[i] < last_barrier) {
+            b->free_after[i] = last_use;
+            return b->buffer[i];
+        }
+    }
+    float *m = take(p, bytes);
+    if (!m)
+        return NULL;
+    b->buffer[b->n] = m;
+    b->bytes[b->n] = bytes;
+    b->free_after[b->n++] = last_use;
+    return m;
+}
+
+static void find_last_uses(const jm_graph *g, uint32_t *last)
+{
+    for (uint32_t i = 0; i < g->n_nodes; i++) {
+        last[i] = i;
+        for (uint32_t k = 0; k < g->nodes[i].n_in; k++)
+            last[g->nodes[i].in[k]] = i;
+    }
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        last[g->outputs[i]] = UINT32_MAX;
+}
+
+/* A node needs a barrier when one of its inputs was made since the last one. */
+static void place_barriers(jm_plan *p)
+{
+    uint32_t last_barrier = 0;
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        struct jm_step *s = &p->steps[i];
+        for (uint32_t k = 0; k < s->node.n_in; k++) {
+            if (s->node.in[k] >= last_barrier)
+                s->barrier_before = true;
+        }
+        if (s->barrier_before)
+            last_barrier = i;
+    }
+}
+
+static jm_status take_buffers(jm_plan *p, const jm_graph *g, jm_err *err)
+{
+    uint32_t n = g->n_nodes, last_barrier = 0;
+    uint32_t *last = calloc(n, sizeof *last);
+    struct pool pool = { .buffer = calloc(n, sizeof *pool.buffer),
+                         .bytes = calloc(n, sizeof *pool.bytes),
+                         .free_after = calloc(n, sizeof *pool.free_after) };
+    jm_status st = JM_OK;
+    if (!last || !pool.buffer || !pool.bytes || !pool.free_after)
+        st = jm_fail(err, JM_ENOMEM, "plan: out of memory");
+    if (st == JM_OK)
+        find_last_uses(g, last);
+    for (uint32_t i = 0; i < n && st == JM_OK; i++) {
+        struct jm_step *s = &p->steps[i];
+        size_t rows = p->lim.max_rows, cells;
+        if (s->barrier_before)
+            last_barrier = i;
+        if (!jm_mul_size(rows, s->node.cols, &cells) || !jm_mul_size(cells, 4, &s->out_bytes) ||
+            !(s->out = pool_take(&pool, p, s->out_bytes, last_barrier, last[i])))
+            st = jm_fail(err, JM_ENOMEM, "plan: no memory for %zu rows of %u values", rows,
+                         s->node.cols);
+        if (st == JM_OK && s->quantise) {
+            s->q = take(p, cells);
+            s->d = take_array(p, rows, s->node.cols / BLOCK, sizeof *s->d);
+            s->sum = take_array(p, rows, s->node.cols / BLOCK, sizeof *s->sum);
+            if (!s->q || !s->d || !s->sum)
+                st = jm_fail(err, JM_ENOMEM, "plan: no memory for %zu quantised rows", rows);
+        }
+    }
+    free(last);
+    free(pool.buffer);
+    free(pool.bytes);
+    free(pool.free_after);
+    return st;
+}
+
+/* cos and sin of position * base^(-2 i / head_dim); one table for every node that is alike. */
+static const float *rope_table(jm_plan *p, uint32_t step)
+{
+    const struct jm_node *n = &p->steps[step].node;
+    for (uint32_t i = 0; i < step; i++) {
+        const struct jm_step *s = &p->steps[i];
+        if (s->node.op == JM_OP_ROPE && s->node.head_dim == n->head_dim &&
+            memcmp(&s->node.rope_base, &n->rope_base, sizeof n->rope_base) == 0)
+            return s->rope;
+    }
+    float *t = take_array(p, p->lim.max_context, n->head_dim, sizeof *t);
+    for (size_t pos = 0; t && pos < p->lim.max_context; pos++) {
+        for (uint32_t i = 0; i < n->head_dim / 2; i++) {
+            double angle = (double)pos * pow(n->rope_base, -2.0 * i / n->head_dim);
+            t[pos * n->head_dim + 2 * i] = (float)cos(angle);
+            t[pos * n->head_dim + 2 * i + 1] = (float)sin(angle);
+        }
+    }
+    return t;
+}
+
+static jm_status take_state(jm_plan *p, uint32_t i, jm_err *err)
+{
+    struct jm_step *s = &p->steps[i];
+    jm_err why = { 0 };
+    switch (s->node.op) {
+    case JM_OP_EMBED:
+        if (p->vocab == 0 || s->node.w.rows < p->vocab)
+            p->vocab = s->node.w.rows;
+        return JM_OK;
+    case JM_OP_LINEAR:
+        if (jm_pack(&s->node.w, p->dev->kernels->group, &s->w, &why) != JM_OK)
+            return jm_fail(err, why.status, "%s", why.text);
+        p->bytes += s->w.group_bytes * s->w.n_groups;
+        if (jm_packed_is_quantised(&s->w))
+            p->steps[s->node.in[0]].quantise = true;
+        return JM_OK;
+    case JM_OP_ROPE:
+        s->rope = rope_table(p, i);
+        return s->rope ? JM_OK : jm_fail(err, JM_ENOMEM, "plan: no memory for rope tables");
+    case JM_OP_ATTENTION: {
+        size_t width = (size_t)s->node.n_kv_heads * s->node.head_dim * sizeof(float);
+        s->k_cache = take_array(p, p->lim.max_slots, p->lim.max_context, width);
+        s->v_cache = take_array(p, p->lim.max_slots, p->lim.max_context, width);
+        if (!s->k_cache || !s->v_cache)
+            return jm_fail(err, JM_ENOMEM,
+                           "plan: no memory for %u caches of %u positions; use a smaller batch",
+                           p->lim.max_slots, p->lim.max_context);
+        return JM_OK;
+    }
+    default:
+        return JM_OK;
+    }
+}
+
+/* For each thread: a row as wide as any, or the scores of a whole context. */
+static jm_status take_scratch(jm_plan *p, jm_err *err)
+{
+    size_t n = p->lim.max_context, threads = jm_team_size(p->dev->team);
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        const struct jm_node *d = &p->steps[i].node;
+        size_t wide = d->cols > d->w.cols ? d->cols : d->w.cols;
+        n = wide > n ? wide : n;
+    }
+    p->scratch = take_array(p, threads, 1, sizeof *p->scratch);
+    for (size_t t = 0; p->scratch && t < threads; t++) {
+        if (!(p->scratch[t] = take_array(p, n, 1, sizeof(float))))
+            p->scratch = NULL;
+    }
+    return p->scratch ? JM_OK : jm_fail(err, JM_ENOMEM, "plan: no memory for work space");
+}
+
+jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limits *lim,
+                         jm_plan **out, jm_err *err)
+{
+    *out = NULL;
+    jm_status st = jm_graph_check(g, err);
+    if (st != JM_OK)
+        return st;
+    if (!lim->max_rows || !lim->max_slots || !lim->max_context)
+        return jm_fail(err, JM_EUSAGE, "plan: a limit is zero");
+    jm_plan *p = calloc(1, sizeof *p);
+    if (!p)
+        return jm_fail(err, JM_ENOMEM, "plan: out of memory");
+    *p = (jm_plan){ .dev = dev, .lim = *lim, .n_outputs = g->n_outputs };
+    memcpy(p->outputs, g->outputs, sizeof p->outputs);
+    p->steps = calloc(g->n_nodes, sizeof *p->steps);
+    if (!p->steps)
+        st = jm_fail(err, JM_ENOMEM, "plan: out of memory");
+    else
+        p->n_steps = g->n_nodes;
+    for (uint32_t i = 0; i < p->n_steps && st == JM_OK; i++)
+        p->steps[i].node = g->nodes[i];
+    for (uint32_t i = 0; i < p->n_steps && st == JM_OK; i++)
+        st = take_state(p, i, err);
+    if (st == JM_OK) {
+        place_barriers(p);
+        st = take_buffers(p, g, err);
+    }
+    if (st == JM_OK)
+        st = take_scratch(p, err);
+    if (st != JM_OK) {
+        jm_cpu_plan_close(p);
+        return st;
+    }
+    *out = p;
+    return JM_OK;
+}
+
+void jm_cpu_plan_close(jm_plan *p)
+{
+    if (!p)
+        return;
+    for (uint32_t i = 0; i < p->n_steps; i++)
+        jm_packed_free(&p->steps[i].w);
+    for (uint32_t i = 0; i < p->n_owned; i++)
+        free(p->owned[i]);
+    free(p->owned);
+    free(p->steps);
+    free(p);
+}

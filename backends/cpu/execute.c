@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Running a plan: every thread walks all steps and does its share of each. */
+#include <math.h>
+#include <string.h>
+
+#include "backends/cpu/plan.h"
+
+enum { BLOCK = 32 };
+
+struct share {
+    uint32_t from, to;
+};
+
+/* Member m's part of n things; parts differ by one at most. */
+static struct share share_of(uint32_t n, uint32_t m, uint32_t members)
+{
+    return (struct share){ .from = (uint32_t)((uint64_t)n * m / members),
+                           .to = (uint32_t)((uint64_t)n * (m + 1) / members) };
+}
+
+/* d = largest / 127, q = round(x / d). A block of zeros, or one that is not finite, has d 0 and
+ * NaN: zeros stay zero, and NaN reaches the answer instead of being hidden. */
+static void quantise_row(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum)
+{
+    for (uint32_t b = 0; b < cols / BLOCK; b++, x += BLOCK, q += BLOCK) {
+        float largest = 0.0f, sane = 0.0f;
+        for (int i = 0; i < BLOCK; i++) {
+            largest = fmaxf(largest, fabsf(x[i]));
+            sane += x[i] * 0.0f;
+        }
+        float inverse = largest > 1e-30f && sane == 0.0f ? 127.0f / largest : 0.0f;
+        int32_t total = 0;
+        for (int i = 0; i < BLOCK; i++) {
+            int32_t v = (int32_t)lrintf(sane == 0.0f ? x[i] * inverse : 0.0f);
+            q[i] = (int8_t)v;
+            total += v;
+        }
+        d[b] = sane == 0.0f ? largest / 127.0f : NAN;
+        sum[b] = total;
+    }
+}
+
+static void rms_norm_row(const struct jm_node *n, const float *x, float *y)
+{
+    const float *w = n->w.data;
+    for (uint32_t at = 0; at < n->cols; at += n->part) {
+        double s = 0;
+        for (uint32_t i = 0; i < n->part; i++)
+            s += (double)x[at + i] * x[at + i];
+        float r = (float)(1.0 / sqrt(s / n->part + n->eps));
+        for (uint32_t i = 0; i < n->part; i++)
+            y[at + i] = x[at + i] * r * w[i];
+    }
+}
+
+/* Halves: (x[i], x[i + h/2]) turns by the angle of pair i. */
+static void rope_row(const struct jm_step *s, uint32_t pos, const float *x, float *y)
+{
+    uint32_t dim = s->node.head_dim, half = dim / 2;
+    const float *t = s->rope + (size_t)pos * dim;
+    for (uint32_t at = 0; at < s->node.cols; at += dim) {
+        for (uint32_t i = 0; i < half; i++) {
+            float c = t[2 * i], sn = t[2 * i + 1], a = x[at + i], b = x[at + half + i];
+            y[at + i] = a * c - b * sn;
+            y[at + half + i] = a * sn + b * c;
+        }
+    }
+}
+
+static int32_t argmax_row(const float *x, uint32_t n)
+{
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < n; i++) {
+        if (x[i] > x[best])
+            best = i;
+    }
+    return (int32_t)best;
+}
+
+/* Steps whose rows are independent: each thread has some rows. */
+static void run_rows(jm_plan *p, struct jm_step *s, struct share rows)
+{
+    const struct jm_node *n = &s->node;
+    const struct jm_step *a = &p->steps[n->in[0]], *b = &p->steps[n->in[1]];
+    size_t cols = n->cols, in_cols = a->node.cols;
+    for (uint32_t r = rows.from; r < rows.to; r++) {
+        const float *x = a->out + r * in_cols, *x2 = b->out + r * cols;
+        float *y = s->out + r * cols;
+        switch (n->op) {
+        case JM_OP_EMBED:
+            jm_format_decode(n->w.format,
+                             (const uint8_t *)n->w.data +
+                                 p->batch->token[r] * jm_format_row_bytes(n->w.format, cols),
+                             y, cols);
+            break;
+        case JM_OP_RMS_NORM:
+            rms_norm_row(n, x, y);
+            break;
+        case JM_OP_ROPE:
+            rope_row(s, p->batch->pos[r], x, y);
+            break;
+        case JM_OP_SWIGLU:
+            p->dev->kernels->swiglu(x, x2, y, cols);
+            break;
+        case JM_OP_ADD:
+            for (size_t i = 0; i < cols; i++)
+                y[i] = x[i] + x2[i];
+            break;
+        case JM_OP_GATHER_ROWS:
+            memcpy(y, a->out + p->batch->gather[r] * cols, cols * sizeof *y);
+            break;
+        case JM_OP_ARGMAX:
+            ((int32_t *)(void *)s->out)[r] = argmax_row(x, (uint32_t)in_cols);
+            break;
+        default:
+            break;
+        }
+        if (s->quantise)
+            quantise_row(y, n->cols, s->q + r * cols, s->d + r * (cols / BLOCK),
+                         s->sum + r * (cols / BLOCK));
+    }
+}
+
+static void run_linear(jm_plan *p, struct jm_step *s, uint32_t rows, uint32_t m)
+{
+    const struct jm_step *in = &p->steps[s->node.in[0]];
+    struct share g = share_of(s->w.n_groups, m, jm_team_size(p->dev->team));
+    struct jm_acts x = {
+        .f = in->out, .q = in->q, .d = in->d, .sum = in->sum, .cols = in->node.cols
+    };
+    if (g.from < g.to && rows)
+        p->dev->kernels->linear(&s->w, &x, rows, s->out, s->node.cols, g.from, g.to, p->scratch[m]);
+}
+
+/* Keys and values go into the caches first, all of them, since a row attends to earlier rows of
+ * its own batch. Then every (row, head) is a task of its own. */
+static void run_attention(jm_plan *p, struct jm_step *s, uint32_t m)
+{
+    const struct jm_batch *b = p->batch;
+    const struct jm_node *n = &s->node;
+    uint32_t members = jm_team_size(p->dev->team), per_kv = n->n_heads / n->n_kv_heads;
+    size_t width = (size_t)n->n_kv_heads * n->head_dim, slot = width * p->lim.max_context;
+    const float *q = p->steps[n->in[0]].out, *k = p->steps[n->in[1]].out;
+    const float *v = p->steps[n->in[2]].out;
+    struct share rows = share_of(b->n_rows, m, members);
+    for (uint32_t r = rows.from; r < rows.to; r++) {
+        size_t at = b->slot[r] * slot + b->pos[r] * width;
+        memcpy(s->k_cache + at, k + r * width, width * sizeof *k);
+        memcpy(s->v_cache + at, v + r * width, width * sizeof *v);
+    }
+    jm_team_barrier(p->dev->team);
+    struct share tasks = share_of(b->n_rows * n->n_heads, m, members);
+    for (uint32_t t = tasks.from; t < tasks.to; t++) {
+        uint32_t r = t / n->n_heads, h = t % n->n_heads;
+        size_t at = b->slot[r] * slot + h / per_kv * n->head_dim;
+        size_t row = (size_t)r * n->cols + (size_t)h * n->head_dim;
+        p->dev->kernels->attend(q + row, s->k_cache + at, s->v_cache + at, width, n->head_dim,
+                                b->pos[r] + 1, n->scale, p->scratch[m], s->out + row);
+    }
+}
+
+/* The results of LINEAR and ATTENTION are quantised once all threads have made their part. */
+static void quantise_rows(jm_plan *p, struct jm_step *s, struct share rows)
+{
+    size_t cols = s->node.cols;
+    jm_team_barrier(p->dev->team);
+    for (uint32_t r = rows.from; r < rows.to; r++)
+        quantise_row(s->out + r * cols, s->node.cols, s->q + r * cols, s->d + r * (cols / BLOCK),
+                     s->sum + r * (cols / BLOCK));
+}
+
+static void run_member(void *arg, uint32_t m)
+{
+    jm_plan *p = arg;
+    uint32_t members = jm_team_size(p->dev->team);
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        struct jm_step *s = &p->steps[i];
+        uint32_t n = s->node.gathered ? p->batch->n_gather : p->batch->n_rows;
+        struct share rows = share_of(n, m, members);
+        if (s->barrier_before)
+            jm_team_barrier(p->dev->team);
+        if (s->node.op == JM_OP_LINEAR)
+            run_linear(p, s, n, m);
+        else if (s->node.op == JM_OP_ATTENTION)
+            run_attention(p, s, m);
+        else
+            run_rows(p, s, rows);
+        if (s->quantise && (s->node.op == JM_OP_LINEAR || s->node.op == JM_OP_ATTENTION))
+            quantise_rows(p, s, rows);
+    }
+}
+
+static jm_status check_batch(const jm_plan *p, const struct jm_batch *in, jm_err *err)
+{
+    if (in->n_rows == 0 || in->n_rows > p->lim.max_rows || in->n_gather > in->n_rows)
+        return jm_fail(err, JM_EUSAGE, "batch: %u rows, %u gathered; the plan takes 1 to %u",
+                       in->n_rows, in->n_gather, p->lim.max_rows);
+    for (uint32_t r = 0; r < in->n_rows; r++) {
+        if (p->vocab && in->token[r] >= p->vocab)
+            return jm_fail(err, JM_EUSAGE, "batch: row %u: token %u of a vocabulary of %u", r,
+                           in->token[r], p->vocab);
+        if (in->slot[r] >= p->lim.max_slots || in->pos[r] >= p->lim.max_context)
+            return jm_fail(err, JM_EUSAGE, "batch: row %u: slot %u or position %u out of range", r,
+                           in->slot[r], in->pos[r]);
+    }
+    for (uint32_t i = 0; i < in->n_gather; i++) {
+        if (in->gather[i] >= in->n_rows)
+            return jm_fail(err, JM_EUSAGE, "batch: gathered row %u does not exist", in->gather[i]);
+    }
+    return JM_OK;
+}
+
+jm_status jm_cpu_execute(jm_plan *p, const struct jm_batch *in, jm_err *err)
+{
+    jm_status st = check_batch(p, in, err);
+    if (st != JM_OK)
+        return st;
+    p->batch = in;
+    jm_team_run(p->dev->team, run_member, p);
+    return JM_OK;
+}
+
+jm_status jm_cpu_fetch(jm_plan *p, uint32_t out, uint32_t first, uint32_t n, void *dst, jm_err *err)
+{
+    if (out >= p->n_outputs)
+        return jm_fail(err, JM_EUSAGE, "fetch: output %u does not exist", out);
+    if (first > p->lim.max_rows || n > p->lim.max_rows - first)
+        return jm_fail(err, JM_EUSAGE, "fetch: rows %u to %u do not exist", first, first + n);
+    const struct jm_step *s = &p->steps[p->outputs[out]];
+    size_t row = s->node.cols * sizeof(float); /* an i32 is as large */
+    memcpy(dst, (const char *)s->out + first * row, n * row);
+    return JM_OK;
+}

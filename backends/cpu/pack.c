@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See pack.h. */
+#include "backends/cpu/pack.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+
+enum { BLOCK = 32 };
+
+enum jm_pack_kind jm_pack_kind_of(jm_format f)
+{
+    switch (f) {
+    case JM_F16:
+        return JM_PACK_F16;
+    case JM_Q8_0:
+        return JM_PACK_Q8;
+    case JM_Q4_0:
+        return JM_PACK_Q4;
+    case JM_STQ1_0:
+        return JM_PACK_Q2;
+    default:
+        return JM_PACK_F32;
+    }
+}
+
+/* Bytes of 32 inputs of G outputs, scales included; 0 for the float kinds. */
+static size_t block_bytes(enum jm_pack_kind kind, size_t group)
+{
+    size_t bits = kind == JM_PACK_Q8 ? 8 : kind == JM_PACK_Q4 ? 4 : kind == JM_PACK_Q2 ? 2 : 0;
+    return bits ? group * 2 + group * BLOCK * bits / 8 : 0;
+}
+
+static void pack_float_row(const struct jm_tensor *t, uint32_t row, struct jm_packed *p, float *tmp)
+{
+    size_t bytes = jm_format_row_bytes(t->format, t->cols), g = p->group, lane = row % g;
+    const uint8_t *src = (const uint8_t *)t->data + row * bytes;
+    uint8_t *dst = p->data + row / g * p->group_bytes;
+    if (p->kind == JM_PACK_F16) {
+        for (size_t k = 0; k < t->cols; k++)
+            memcpy(dst + (k * g + lane) * 2, src + k * 2, 2);
+        return;
+    }
+    jm_format_decode(t->format, src, tmp, t->cols);
+    for (size_t k = 0; k < t->cols; k++)
+        memcpy(dst + (k * g + lane) * 4, &tmp[k], 4);
+}
+
+/* The scale that block b of a row has in the file: the first two bytes of a Q8_0 or Q4_0 block,
+ * the last two of an STQ1_0 block of 256. */
+static uint16_t scale_of(const struct jm_tensor *t, const uint8_t *row, size_t b)
+{
+    const struct jm_format_info *fi = jm_format_info(t->format);
+    size_t at = t->format == JM_STQ1_0 ? b * BLOCK / 256 * fi->block_bytes + fi->block_bytes - 2
+                                       : b * fi->block_bytes;
+    return (uint16_t)(row[at] | row[at + 1] << 8);
+}
+
+/* The stored integer of weight k of a row, plus the kind's offset. */
+static uint8_t level_of(const struct jm_tensor *t, const uint8_t *row, size_t k, const float *unit)
+{
+    size_t b = k / BLOCK, i = k % BLOCK;
+    switch (t->format) {
+    case JM_Q8_0:
+        return row[b * 34 + 2 + i];
+    case JM_Q4_0:
+        return (uint8_t)(row[b * 18 + 2 + i % 16] >> (i / 16 * 4) & 15);
+    default: /* STQ1_0: unit holds -1, 0 or 1 */
+        return (uint8_t)((int)unit[k] + 1);
+    }
+}
+
+static void put_level(enum jm_pack_kind kind, uint8_t *q, size_t i, size_t lane, size_t g,
+                      uint8_t v)
+{
+    size_t k4 = i / 4;
+    if (kind == JM_PACK_Q8)
+        q[(k4 * g + lane) * 4 + i % 4] = v;
+    else if (kind == JM_PACK_Q4)
+        q[(k4 % 4 * g + lane) * 4 + i % 4] |= (uint8_t)(v << (k4 / 4 * 4));
+    else
+        q[(k4 % 2 * g + lane) * 4 + i % 4] |= (uint8_t)(v << (k4 / 2 * 2));
+}
+
+/* STQ1_0 only: the signs of a row's weights as -1, 0, 1, by decoding it with every scale 1. */
+static void unit_row(const struct jm_tensor *t, const uint8_t *row, float *unit)
+{
+    uint8_t block[42];
+    for (size_t b = 0; b < t->cols / 256; b++) {
+        memcpy(block, row + b * 42, 40);
+        block[40] = 0x00;
+        block[41] = 0x3c; /* f16 1.0 */
+        jm_format_decode(JM_STQ1_0, block, unit + b * 256, 256);
+    }
+}
+
+static void pack_quantised_row(const struct jm_tensor *t, uint32_t row, struct jm_packed *p,
+                               float *tmp)
+{
+    const uint8_t *src = (const uint8_t *)t->data + row * jm_format_row_bytes(t->format, t->cols);
+    size_t g = p->group, lane = row % g, bytes = block_bytes(p->kind, g);
+    uint8_t *dst = p->data + row / g * p->group_bytes;
+    if (t->format == JM_STQ1_0)
+        unit_row(t, src, tmp);
+    for (size_t b = 0; b < t->cols / BLOCK; b++, dst += bytes) {
+        uint16_t d = scale_of(t, src, b);
+        memcpy(dst + lane * 2, &d, 2);
+        for (size_t i = 0; i < BLOCK; i++)
+            put_level(p->kind, dst + g * 2, i, lane, g, level_of(t, src, b * BLOCK + i, tmp));
+    }
+}
+
+jm_status jm_pack(const struct jm_tensor *t, uint32_t group, struct jm_packed *out, jm_err *err)
+{
+    *out = (struct jm_packed){ .kind = JM_PACK_NONE, .t = *t, .group = group };
+    out->n_groups = t->rows / group + (t->rows % group != 0);
+    if (group == 1)
+        return JM_OK;
+    out->kind = jm_pack_kind_of(t->format);
+    size_t per_input = out->kind == JM_PACK_F16 ? 2 : 4, total;
+    bool ok = jm_packed_is_quantised(out)
+                  ? jm_mul_size(t->cols / BLOCK, block_bytes(out->kind, group), &out->group_bytes)
+                  : jm_mul_size(t->cols, group * per_input, &out->group_bytes);
+    ok = ok && jm_mul_size(out->group_bytes, out->n_groups, &total) && total < SIZE_MAX - 64;
+    float *tmp = ok ? malloc(t->cols * sizeof *tmp) : NULL;
+    out->data = tmp ? aligned_alloc(64, (total + 63) & ~(size_t)63) : NULL;
+    if (!out->data) {
+        free(tmp);
+        return jm_fail(err, JM_ENOMEM, "%s: out of memory repacking the weight", t->name);
+    }
+    memset(out->data, 0, total);
+    for (uint32_t row = 0; row < t->rows; row++) {
+        if (jm_packed_is_quantised(out))
+            pack_quantised_row(t, row, out, tmp);
+        else
+            pack_float_row(t, row, out, tmp);
+    }
+    free(tmp);
+    return JM_OK;
+}
+
+void jm_packed_free(struct jm_packed *p)
+{
+    free(p->data);
+    *p = (struct jm_packed){ 0 };
+}

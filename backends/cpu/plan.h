@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A compiled graph of the cpu backend. */
+#ifndef JM_BACKENDS_CPU_PLAN_H
+#define JM_BACKENDS_CPU_PLAN_H
+
+#include "backends/backend.h"
+#include "backends/cpu/kernels.h"
+#include "backends/cpu/team.h"
+
+struct jm_device {
+    const struct jm_cpu_kernels *kernels;
+    jm_team *team;
+};
+
+/* What one node needs at run time besides itself. */
+struct jm_step {
+    struct jm_node node;
+    struct jm_packed w;  /* LINEAR */
+    bool barrier_before; /* reads something written since the last barrier */
+    bool quantise;       /* its result feeds a quantised linear */
+    size_t out_bytes;    /* of its buffer */
+    float *out;          /* [max_rows, cols]; ARGMAX: i32 */
+    int8_t *q;           /* with quantise: see jm_acts */
+    float *d;
+    int32_t *sum;
+    float *k_cache, *v_cache; /* ATTENTION: [max_slots, max_context, n_kv_heads * head_dim] */
+    const float *rope;        /* ROPE: [max_context, head_dim] cos and sin in turn; owned by plan */
+};
+
+struct jm_plan {
+    jm_device *dev;
+    struct jm_limits lim;
+    struct jm_step *steps; /* [n_steps], one a node */
+    uint32_t n_steps;
+    jm_value outputs[JM_MAX_OUTPUTS];
+    uint32_t n_outputs;
+    uint32_t vocab; /* rows of the embedding: tokens must be below */
+    void **owned;   /* [n_owned] every block to free */
+    uint32_t n_owned, cap_owned;
+    size_t bytes;
+    float **scratch;              /* [threads] for one thread: longest row and longest context */
+    const struct jm_batch *batch; /* of the run under way */
+};
+
+jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limits *lim,
+                         jm_plan **out, jm_err *err);
+void jm_cpu_plan_close(jm_plan *p);
+jm_status jm_cpu_execute(jm_plan *p, const struct jm_batch *in, jm_err *err);
+jm_status jm_cpu_fetch(jm_plan *p, uint32_t out, uint32_t first, uint32_t n, void *dst,
+                       jm_err *err);
+
+#endif

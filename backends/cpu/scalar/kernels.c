@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The reference kernels: each is its formula, summed in f64 and rounded once. */
+#include <math.h>
+
+#include "backends/cpu/kernels.h"
+
+/* Several rows share one decoded weight row; each sum is still in order of k. */
+static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
+                   size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+{
+    const struct jm_tensor *t = &w->t;
+    size_t bytes = jm_format_row_bytes(t->format, t->cols);
+    for (uint32_t o = g0; o < g1; o++) {
+        jm_format_decode(t->format, (const uint8_t *)t->data + o * bytes, scratch, t->cols);
+        uint32_t r = 0;
+        for (; r + 4 <= n_rows; r += 4) { /* four independent sums: the adds need not wait */
+            const float *a = x->f + (size_t)r * t->cols;
+            const float *b = a + t->cols, *c = b + t->cols, *d = c + t->cols;
+            double sa = 0, sb = 0, sc = 0, sd = 0;
+            for (uint32_t k = 0; k < t->cols; k++) {
+                double wk = scratch[k];
+                sa += wk * a[k];
+                sb += wk * b[k];
+                sc += wk * c[k];
+                sd += wk * d[k];
+            }
+            y[r * ldy + o] = (float)sa;
+            y[(r + 1) * ldy + o] = (float)sb;
+            y[(r + 2) * ldy + o] = (float)sc;
+            y[(r + 3) * ldy + o] = (float)sd;
+        }
+        for (; r < n_rows; r++) {
+            double s = 0;
+            for (uint32_t k = 0; k < t->cols; k++)
+                s += (double)scratch[k] * x->f[(size_t)r * t->cols + k];
+            y[r * ldy + o] = (float)s;
+        }
+    }
+}
+
+/* Softmax with the largest score taken off first, so that exp cannot overflow. */
+static void attend(const float *q, const float *k, const float *v, size_t stride, uint32_t dim,
+                   uint32_t n, float scale, float *scores, float *out)
+{
+    double largest = -INFINITY, total = 0;
+    for (uint32_t p = 0; p < n; p++) {
+        double s = 0;
+        for (uint32_t i = 0; i < dim; i++)
+            s += (double)q[i] * k[p * stride + i];
+        scores[p] = (float)(s * scale);
+        largest = fmax(largest, scores[p]);
+    }
+    for (uint32_t p = 0; p < n; p++) {
+        double e = exp(scores[p] - largest);
+        scores[p] = (float)e;
+        total += e;
+    }
+    for (uint32_t i = 0; i < dim; i++) {
+        double s = 0;
+        for (uint32_t p = 0; p < n; p++)
+            s += (double)scores[p] * v[p * stride + i];
+        out[i] = (float)(s / total);
+    }
+}
+
+static void swiglu(const float *gate, const float *up, float *out, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (float)(gate[i] / (1.0 + exp(-(double)gate[i])) * up[i]);
+}
+
+const struct jm_cpu_kernels jm_cpu_scalar = {
+    .isa = "scalar", .group = 1, .linear = linear, .attend = attend, .swiglu = swiglu
+};

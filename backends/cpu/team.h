@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A team of threads that stays alive between runs of a plan: the caller is member 0. Workers spin
+ * for a short while after a run, since the next step usually follows at once, then sleep. */
+#ifndef JM_BACKENDS_CPU_TEAM_H
+#define JM_BACKENDS_CPU_TEAM_H
+
+#include <stdint.h>
+
+#include "base/status.h"
+
+typedef struct jm_team jm_team;
+typedef void jm_team_fn(void *arg, uint32_t member);
+
+/* n >= 1 members, worker i bound to the i-th core by hwloc where the OS allows. */
+jm_status jm_team_open(uint32_t n, jm_team **out, jm_err *err);
+void jm_team_close(jm_team *t); /* takes NULL; no run may be under way */
+uint32_t jm_team_size(const jm_team *t);
+
+/* Runs fn(arg, member) on all members; returns when all have returned. */
+void jm_team_run(jm_team *t, jm_team_fn *fn, void *arg);
+
+/* Within a run: nobody goes on before all have come here. */
+void jm_team_barrier(jm_team *t);
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See file.h. The order write, fsync, rename, fsync of the folder is what makes a file appear
+ * whole after a crash (POSIX rename is atomic only among names, not contents). */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+char *jm_asprintf(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    if (n < 0)
+        return NULL;
+    char *s = malloc((size_t)n + 1);
+    if (!s)
+        return NULL;
+    va_start(ap, fmt);
+    vsnprintf(s, (size_t)n + 1, fmt, ap);
+    va_end(ap);
+    return s;
+}
+
+jm_status jm_map_open(const char *path, jm_map *out, jm_err *err)
+{
+    jm_status st = JM_OK;
+    *out = (jm_map){ 0 };
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return jm_fail(err, errno == ENOENT ? JM_ENOTFOUND : JM_EIO, "%s: %s", path,
+                       strerror(errno));
+    struct stat sb;
+    if (fstat(fd, &sb) != 0) {
+        st = jm_fail(err, JM_EIO, "%s: %s", path, strerror(errno));
+    } else if (!S_ISREG(sb.st_mode)) {
+        st = jm_fail(err, JM_EIO, "%s: not a regular file", path);
+    } else if (sb.st_size > 0) {
+        void *p = mmap(NULL, (size_t)sb.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED)
+            st = jm_fail(err, JM_EIO, "%s: cannot map: %s", path, strerror(errno));
+        else
+            *out = (jm_map){ .data = p, .bytes = (size_t)sb.st_size };
+    }
+    close(fd);
+    return st;
+}
+
+void jm_map_close(jm_map *map)
+{
+    if (map && map->data)
+        munmap((void *)(uintptr_t)map->data, map->bytes);
+    if (map)
+        *map = (jm_map){ 0 };
+}
+
+jm_status jm_writer_open(const char *path, jm_writer *w, jm_err *err)
+{
+    *w = (jm_writer){ 0 };
+    w->path = strdup(path);
+    w->tmp = jm_asprintf("%s.tmp-%ld", path, (long)getpid());
+    if (!w->path || !w->tmp) {
+        jm_writer_abort(w);
+        return jm_fail(err, JM_ENOMEM, "%s: out of memory", path);
+    }
+    w->f = fopen(w->tmp, "wbe");
+    if (!w->f) {
+        int e = errno;
+        free(w->tmp); /* nothing to unlink */
+        w->tmp = NULL;
+        jm_writer_abort(w);
+        return jm_fail(err, JM_EIO, "%s: cannot write: %s", path, strerror(e));
+    }
+    return JM_OK;
+}
+
+/* Makes the rename itself durable. Some file systems refuse fsync on a folder; the file's data
+ * are safe by then, so that is not a failure. */
+static void sync_folder_of(const char *path)
+{
+    char *dir = strdup(path);
+    if (!dir)
+        return;
+    char *slash = strrchr(dir, '/');
+    if (slash)
+        slash[slash == dir] = '\0';
+    int fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(dir);
+}
+
+jm_status jm_writer_commit(jm_writer *w, jm_err *err)
+{
+    errno = 0;
+    bool ok = !ferror(w->f) && fflush(w->f) == 0 && fsync(fileno(w->f)) == 0;
+    int cause = errno;
+    if (fclose(w->f) != 0 && ok) {
+        ok = false;
+        cause = errno;
+    }
+    w->f = NULL;
+    if (ok && rename(w->tmp, w->path) != 0) {
+        ok = false;
+        cause = errno;
+    }
+    if (!ok) {
+        jm_status st = jm_fail(err, JM_EIO, "%s: cannot write: %s", w->path,
+                               cause ? strerror(cause) : "write failed");
+        jm_writer_abort(w);
+        return st;
+    }
+    sync_folder_of(w->path);
+    free(w->tmp); /* renamed away: not to be unlinked */
+    w->tmp = NULL;
+    jm_writer_abort(w);
+    return JM_OK;
+}
+
+void jm_writer_abort(jm_writer *w)
+{
+    if (w->f)
+        fclose(w->f);
+    if (w->tmp)
+        unlink(w->tmp);
+    free(w->tmp);
+    free(w->path);
+    *w = (jm_writer){ 0 };
+}
+
+jm_status jm_write_file(const char *path, const void *data, size_t bytes, jm_err *err)
+{
+    jm_writer w;
+    jm_status st = jm_writer_open(path, &w, err);
+    if (st != JM_OK)
+        return st;
+    fwrite(data, 1, bytes, w.f);
+    return jm_writer_commit(&w, err);
+}
+
+jm_status jm_make_dirs(const char *path, jm_err *err)
+{
+    char *p = strdup(path);
+    if (!p)
+        return jm_fail(err, JM_ENOMEM, "%s: out of memory", path);
+    jm_status st = JM_OK;
+    for (char *s = p + 1; st == JM_OK; s++) {
+        if (*s != '/' && *s != '\0')
+            continue;
+        char c = *s;
+        *s = '\0';
+        struct stat sb;
+        if (mkdir(p, 0777) != 0 && errno != EEXIST)
+            st = jm_fail(err, JM_EIO, "%s: cannot create folder: %s", p, strerror(errno));
+        else if (stat(p, &sb) == 0 && !S_ISDIR(sb.st_mode))
+            st = jm_fail(err, JM_EIO, "%s: exists and is not a folder", p);
+        *s = c;
+        if (c == '\0')
+            break;
+    }
+    free(p);
+    return st;
+}

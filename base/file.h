@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files: mapped to read, and written whole or not at all. */
+#ifndef JM_BASE_FILE_H
+#define JM_BASE_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/status.h"
+
+/* A read-only private mapping. data is NULL when bytes == 0. */
+typedef struct jm_map {
+    const uint8_t *data;
+    size_t bytes;
+} jm_map;
+
+/* Maps a regular file. JM_ENOTFOUND, JM_EIO (a folder, no permission). */
+jm_status jm_map_open(const char *path, jm_map *out, jm_err *err);
+void jm_map_close(jm_map *map);
+
+/**
+ * A file being written beside its final place as PATH.tmp-PID. Readers see the old file or the
+ * whole new one, never a part: commit flushes, fsyncs, renames, and fsyncs the folder.
+ *
+ * Write to f with stdio; errors are caught at commit. Exactly one of commit and abort ends it;
+ * both free everything and set *w to zero.
+ */
+typedef struct jm_writer {
+    FILE *f;
+    char *tmp;  /* owned */
+    char *path; /* owned */
+} jm_writer;
+
+jm_status jm_writer_open(const char *path, jm_writer *w, jm_err *err);
+jm_status jm_writer_commit(jm_writer *w, jm_err *err);
+void jm_writer_abort(jm_writer *w);
+
+/* Whole small text in one call, with the same guarantee. */
+jm_status jm_write_file(const char *path, const void *data, size_t bytes, jm_err *err);
+
+/* mkdir -p. */
+jm_status jm_make_dirs(const char *path, jm_err *err);
+
+/* printf into fresh memory; NULL when out of memory. The caller frees. */
+char *jm_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* joulemark quantize: a smaller model file from a larger one. */
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/commands.h"
+#include "harness/exit_code.h"
+#include "workloads/model/quantize.h"
+
+static const char usage[] =
+    "usage: joulemark quantize MODEL.gguf OUT.gguf FORMAT\n\n"
+    "Writes MODEL's matrices in FORMAT: F32, F16, BF16, Q8_0, Q5_0 or Q4_0. Embeddings stay at 8 "
+    "bits\n"
+    "or more. OUT appears whole or not at all.\n\n"
+    "example:\n"
+    "  joulemark quantize workloads/data/tiny-mt-f16.gguf /tmp/tiny-mt-q8_0.gguf Q8_0\n";
+
+int jm_cmd_quantize(int argc, char **argv)
+{
+    jm_format to;
+    jm_err err = { 0 };
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        fputs(usage, stdout);
+        return JM_EXIT_OK;
+    }
+    if (argc != 4) {
+        fputs(usage, stderr);
+        return JM_EXIT_USAGE;
+    }
+    if (!jm_format_by_name(argv[3], &to)) {
+        fprintf(stderr, "joulemark quantize: no format '%s'; use F16, Q8_0, Q5_0 or Q4_0\n",
+                argv[3]);
+        return JM_EXIT_USAGE;
+    }
+    jm_status st = jm_quantize_file(argv[1], argv[2], to, &err);
+    if (st != JM_OK)
+        fprintf(stderr, "joulemark quantize: %s\n", err.text);
+    return jm_exit_code(st);
+}

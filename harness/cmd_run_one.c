@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See cmd_run_one.h. The order: model and device ready, reference answers ready, idle power, load
+ * (the energy window opens and closes with it), scores, record. */
+#include "harness/cmd_run_one.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "backends/loader.h"
+#include "base/file.h"
+#include "harness/energy/integrator.h"
+#include "harness/load/load.h"
+#include "harness/paths.h"
+#include "harness/record/folder.h"
+#include "harness/reference.h"
+#include "harness/stats/latency.h"
+#include "harness/system/machine.h"
+#include "workloads/model/quantize.h"
+#include "workloads/workload.h"
+
+static const double IDLE_S = 3.0;           /* of idle power before a run, when there is a meter */
+static const double MIN_QUALITY = 0.99;     /* of the reference's: below, the run is not valid */
+static const uint32_t MAX_SAMPLES = 200000; /* 8 MB of times; answers take more */
+
+struct run {
+    const struct jm_run_config *c;
+    const struct jm_run_place *place;
+    struct jm_record *row;
+    const struct jm_workload_ops *ops;
+    jm_backend backend;
+    jm_device *device;
+    jm_workload *workload;
+    char *model, *reference_model, *data, *references; /* paths */
+    const struct jm_meter_ops *meter_ops;
+    jm_meter *meter;
+    char no_meter[JM_ERR_TEXT];
+    jm_integrator *integrator;
+    struct jm_energy energy;
+    double idle_w;
+    struct jm_load_result load;
+    struct jm_reference quality, same; /* of the reference model; of this run's own file */
+};
+
+static const struct jm_workload_ops *find_workload(const char *name, jm_err *err)
+{
+    size_t n;
+    const struct jm_workload_ops *const *all = jm_workloads(&n);
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(all[i]->name, name) == 0)
+            return all[i];
+    }
+    jm_fail(err, JM_EUSAGE, "no workload '%s'; 'joulemark list' shows those there are", name);
+    return NULL;
+}
+
+/* The model as the run wants it: the file itself, or made from it in another format once and kept
+ * in results/models. */
+static jm_status find_model(struct run *r, jm_err *err)
+{
+    const struct jm_run_config *c = r->c;
+    char *source = NULL;
+    jm_format format;
+    jm_status st = jm_find_file(c->model, ".gguf", &source, err);
+    if (st != JM_OK)
+        return st;
+    r->reference_model = strdup(source);
+    if (!c->format[0] || (jm_format_by_name(c->format, &format) && strstr(source, "-f16.gguf") &&
+                          format == JM_F16)) {
+        r->model = source;
+        return JM_OK;
+    }
+    if (!jm_format_by_name(c->format, &format)) {
+        free(source);
+        return jm_fail(err, JM_EUSAGE, "no weight format '%s'", c->format);
+    }
+    const char *base = strrchr(source, '/');
+    base = base ? base + 1 : source;
+    char *dir = jm_asprintf("%s/models", r->place->results);
+    r->model = jm_asprintf("%s/%.*s-%s.gguf", dir ? dir : ".", (int)strcspn(base, "."), base,
+                           jm_format_info(format)->name);
+    st = r->model && dir ? jm_make_dirs(dir, err) : jm_fail(err, JM_ENOMEM, "out of memory");
+    if (st == JM_OK && access(r->model, F_OK) != 0)
+        st = jm_quantize_file(source, r->model, format, err);
+    free(dir);
+    free(source);
+    return st;
+}
+
+static void phase(struct run *r, const char *what)
+{
+    char label[64];
+    snprintf(label, sizeof label, "%.40s: %s", r->c->name, what);
+    jm_progress_start(r->place->progress, r->place->mode, stderr, label);
+}
+
+static void on_reference(double fraction, void *user)
+{
+    struct run *r = user;
+    jm_progress_update(r->place->progress, fraction);
+}
+
+static void on_load(double fraction, void *user)
+{
+    struct run *r = user;
+    jm_progress_update(r->place->progress, fraction);
+}
+
+static jm_status on_window(bool open, void *user, jm_err *err)
+{
+    struct run *r = user;
+    if (open)
+        return jm_integrator_start(r->meter_ops, r->meter, 0, r->no_meter, &r->integrator, err);
+    jm_integrator_stop(r->integrator, &r->energy);
+    r->integrator = NULL;
+    return JM_OK;
+}
+
+static jm_status open_all(struct run *r, jm_err *err)
+{
+    const struct jm_run_config *c = r->c;
+    struct jm_device_options how = { .threads = c->threads, .isa = c->isa[0] ? c->isa : NULL };
+    r->ops = find_workload(c->workload, err);
+    if (!r->ops)
+        return err->status;
+    jm_status st = find_model(r, err);
+    if (st == JM_OK)
+        st = jm_find_file(c->data, ".csv", &r->data, err);
+    if (st == JM_OK && c->reference[0] && strcmp(c->reference, "none") != 0) {
+        free(r->reference_model);
+        st = jm_find_file(c->reference, ".gguf", &r->reference_model, err);
+    }
+    if (st == JM_OK)
+        st = jm_backend_load(c->backend, &r->backend, err);
+    if (st == JM_OK)
+        st = r->backend.ops->open(0, &how, &r->device, err);
+    struct jm_workload_config w = { .model_path = r->model,
+                                    .data_path = r->data,
+                                    .languages = c->languages[0] ? c->languages : NULL,
+                                    .batch = c->batch,
+                                    .ops = r->backend.ops,
+                                    .device = r->device };
+    if (st == JM_OK && strcmp(c->reference, "none") != 0) {
+        struct jm_workload_config like = w;
+        like.model_path = r->reference_model;
+        phase(r, "reference answers");
+        st = jm_reference_get(r->ops, &like, r->references, on_reference, r, &r->quality, err);
+        if (st == JM_OK)
+            st = jm_reference_get(r->ops, &w, r->references, on_reference, r, &r->same, err);
+        jm_progress_end(r->place->progress);
+    }
+    if (st == JM_OK)
+        st = r->ops->open(&w, &r->workload, err);
+    return st;
+}
+
+static jm_status measure(struct run *r, jm_err *err)
+{
+    const struct jm_run_config *c = r->c;
+    struct jm_load_config load = { .seed = c->seed,
+                                   .warmup_s = c->warmup_s,
+                                   .min_duration_s = c->min_duration_s,
+                                   .min_queries = c->min_queries,
+                                   .max_ids = MAX_SAMPLES,
+                                   .stop = r->place->stop,
+                                   .progress = on_load,
+                                   .window = on_window,
+                                   .user = r };
+    jm_status st = jm_scenario_find(c->scenario, &load.scenario, err);
+    if (st != JM_OK)
+        return st;
+    jm_err why = { 0 };
+    if (jm_meter_best(NULL, &r->meter_ops, &r->meter, &why) != JM_OK)
+        snprintf(r->no_meter, sizeof r->no_meter, "%s", why.text);
+    if (r->meter)
+        jm_energy_idle(r->meter_ops, r->meter, IDLE_S, r->place->stop, &r->idle_w, NULL);
+    phase(r, "measuring");
+    st = jm_load_run(r->ops->sut(r->workload), &load, &r->load, err);
+    jm_progress_end(r->place->progress);
+    if (r->integrator)
+        on_window(false, r, NULL);
+    return st;
+}
+
+/* ---- the record ---- */
+
+static void record_identity(struct run *r)
+{
+    struct jm_record *row = r->row;
+    const struct jm_run_config *c = r->c;
+    time_t now = time(NULL);
+    struct tm tm;
+    gmtime_r(&now, &tm);
+    strftime(row->time_utc, sizeof row->time_utc, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    char stamp[32];
+    strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
+    snprintf(row->run_id, sizeof row->run_id, "%s-%.100s-%ld", stamp, c->name, (long)getpid());
+    jm_record_text(row->joulemark_version, JM_VERSION);
+    jm_record_text(row->commit, jm_machine_build().commit);
+    jm_record_text(row->suite, r->place->suite);
+    jm_record_text(row->run_name, c->name);
+    jm_record_text(row->workload, c->workload);
+    jm_record_text(row->backend, c->backend);
+    jm_record_text(row->scenario, c->scenario);
+    row->batch = c->batch;
+    row->seed = c->seed;
+}
+
+static void record_model(struct run *r)
+{
+    struct jm_record *row = r->row;
+    struct jm_model_info m;
+    struct jm_device_info d;
+    r->ops->info(r->workload, &m);
+    r->backend.ops->info(r->device, &d);
+    jm_record_text(row->model, m.name);
+    jm_record_text(row->model_sha256, m.sha256);
+    row->parameters = m.parameters;
+    jm_record_text(row->weight_format, m.format);
+    row->bits_per_weight_block = m.bits_per_weight_block;
+    row->bits_per_weight_file = m.bits_per_weight_file;
+    jm_record_text(row->weights, m.synthetic ? "synthetic" : "real");
+    jm_record_text(row->data_set, m.data_set);
+    jm_record_text(row->data_sha256, m.data_sha256);
+    row->model_bytes = m.file_bytes;
+    row->plan_bytes = m.plan_bytes;
+    jm_record_text(row->device, d.name);
+    jm_record_text(row->host_cpu, d.name);
+    jm_record_text(row->simd, d.isa);
+    row->threads = d.threads;
+    row->cores_used = d.threads;
+}
+
+static void record_speed(struct run *r, const struct jm_latency *l, double chars)
+{
+    struct jm_record *row = r->row;
+    row->warmup_s = r->load.warmup_s;
+    row->duration_s = l->duration_s;
+    row->queries = l->n;
+    row->copies = r->load.copies;
+    row->queries_per_s = l->queries_per_s;
+    row->tokens_in_per_s = l->tokens_in_per_s;
+    row->tokens_out_per_s = l->tokens_out_per_s;
+    row->source_chars_per_s = chars / l->duration_s;
+    row->latency_mean_ms = l->mean_s * 1e3;
+    row->latency_min_ms = l->min_s * 1e3;
+    row->latency_p50_ms = l->p50_s * 1e3;
+    row->latency_p90_ms = l->p90_s * 1e3;
+    row->latency_p99_ms = l->p99_s * 1e3;
+    row->latency_p999_ms = l->p999_s * 1e3;
+    row->latency_max_ms = l->max_s * 1e3;
+    row->ttft_p50_ms = l->ttft_p50_s * 1e3;
+    row->ttft_p99_ms = l->ttft_p99_s * 1e3;
+    row->tpot_p50_ms = l->tpot_p50_s * 1e3;
+    row->tpot_p99_ms = l->tpot_p99_s * 1e3;
+}
+
+static void record_energy(struct run *r, double chars)
+{
+    struct jm_record *row = r->row;
+    const struct jm_energy *e = &r->energy;
+    if (!e->available) {
+        jm_record_text(row->energy_reason, e->reason);
+        return;
+    }
+    jm_record_text(row->energy_source, e->source);
+    jm_record_text(row->energy_scope, e->scope);
+    row->energy_j = e->joules;
+    row->energy_j_per_query = e->joules / r->load.n;
+    row->energy_j_per_1000_chars = e->joules / chars * 1000;
+    row->power_average_w = e->average_w;
+    row->power_idle_w = r->idle_w;
+    row->energy_error_j = e->error_j;
+}
+
+static double source_chars(const struct run *r)
+{
+    double chars = 0;
+    for (uint32_t i = 0; i < r->load.issued; i++) {
+        const char *source, *lang;
+        uint32_t n;
+        r->ops->sample(r->workload, r->load.timings[i].index, &source, &n, &lang);
+        chars += r->load.timings[i].done_ns ? n : 0;
+    }
+    return chars;
+}
+
+static jm_status record_quality(struct run *r, jm_err *err)
+{
+    struct jm_record *row = r->row;
+    struct jm_quality q;
+    jm_status st = r->ops->score(r->workload, r->load.n, &q, err);
+    if (st != JM_OK)
+        return st;
+    jm_record_text(row->quality_metric, q.metric);
+    row->quality_value = q.value;
+    row->quality_bleu = q.bleu;
+    row->quality_worst = q.worst;
+    jm_record_text(row->quality_worst_lang, q.worst_lang);
+    row->quality_length_ratio = q.length_ratio;
+    jm_record_text(row->quality_valid, "unknown");
+    if (!r->quality.answers)
+        return JM_OK;
+    row->quality_reference = r->quality.quality;
+    row->quality_ratio = q.value / r->quality.quality;
+    jm_record_text(row->quality_valid, row->quality_ratio >= MIN_QUALITY ? "yes" : "no");
+    uint64_t same = 0;
+    for (uint32_t i = 0; i < r->load.n && st == JM_OK; i++) {
+        const char *text;
+        st = r->ops->answer(r->workload, i, &text, err);
+        uint32_t index = r->load.timings[i].index;
+        same += st == JM_OK && index < r->same.n && strcmp(text, r->same.answers[index]) == 0;
+    }
+    row->exact_match_n = r->load.n;
+    row->exact_match = (double)same / r->load.n;
+    return st;
+}
+
+/* An interrupted offline run has answers out of order: those cannot be scored as ids 0..n-1. */
+static jm_status record_results(struct run *r, jm_err *err)
+{
+    struct jm_latency l;
+    if (r->load.n == 0)
+        return JM_OK;
+    jm_status st = jm_latency_compute(r->load.timings, r->load.issued, r->load.t_start_ns, &l, err);
+    if (st != JM_OK)
+        return st;
+    double chars = source_chars(r);
+    record_speed(r, &l, chars);
+    record_energy(r, chars);
+    return r->load.n == r->load.issued ? record_quality(r, err) : JM_OK;
+}
+
+static const char *folder_lang(void *user, uint32_t index)
+{
+    const struct run *r = user;
+    const char *source, *lang;
+    uint32_t chars;
+    r->ops->sample(r->workload, index, &source, &chars, &lang);
+    return lang;
+}
+
+static jm_status folder_answer(void *user, uint32_t id, const char **text, jm_err *err)
+{
+    struct run *r = user;
+    if (r->load.timings[id].done_ns == 0) {
+        *text = "";
+        return JM_OK;
+    }
+    return r->ops->answer(r->workload, id, text, err);
+}
+
+static jm_status write_folder(struct run *r, jm_err *err)
+{
+    char *dir = jm_asprintf("%s/%s/%s", r->place->results, r->place->suite, r->row->run_id);
+    if (!dir)
+        return jm_fail(err, JM_ENOMEM, "record: out of memory");
+    jm_record_text(r->row->record_dir, dir);
+    struct jm_folder_source src = { .user = r, .lang = folder_lang, .answer = folder_answer };
+    jm_status st = jm_make_dirs(dir, err);
+    if (st == JM_OK && r->workload)
+        st = jm_folder_samples(dir, r->load.timings, r->load.issued, r->load.t_start_ns, &src, err);
+    if (st == JM_OK)
+        st = jm_folder_machine(dir, "", err);
+    if (st == JM_OK)
+        st = jm_folder_manifest(dir, r->row, r->c, err);
+    free(dir);
+    return st;
+}
+
+static void close_all(struct run *r)
+{
+    jm_load_result_free(&r->load);
+    if (r->workload)
+        r->ops->close(r->workload);
+    if (r->device)
+        r->backend.ops->close(r->device);
+    jm_backend_unload(&r->backend);
+    if (r->meter)
+        r->meter_ops->close(r->meter);
+    jm_reference_free(&r->quality);
+    jm_reference_free(&r->same);
+    free(r->model);
+    free(r->reference_model);
+    free(r->data);
+    free(r->references);
+}
+
+jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *place,
+                     struct jm_record *row, jm_err *err)
+{
+    struct run r = { .c = c, .place = place, .row = row, .idle_w = NAN };
+    jm_record_clear(row);
+    record_identity(&r);
+    r.references = jm_asprintf("%s/references", place->results);
+    jm_status st = r.references ? open_all(&r, err) : jm_fail(err, JM_ENOMEM, "out of memory");
+    if (st == JM_OK) {
+        record_model(&r);
+        st = measure(&r, err);
+    }
+    if (st == JM_OK || st == JM_EINTERRUPTED) {
+        jm_err why = { 0 };
+        jm_status recorded = record_results(&r, &why);
+        if (recorded != JM_OK && st == JM_OK)
+            st = jm_fail(err, recorded, "%s", why.text);
+    }
+    uint64_t peak = jm_machine_peak_rss();
+    row->memory_peak_bytes = peak ? peak : JM_U64_EMPTY;
+    jm_record_text(row->status, st == JM_OK             ? "complete"
+                                : st == JM_EINTERRUPTED ? "interrupted"
+                                                        : "failed");
+    jm_record_text(row->status_reason, st == JM_OK ? "" : err->text);
+    jm_err why = { 0 };
+    jm_status written = write_folder(&r, &why);
+    if (written != JM_OK && st == JM_OK)
+        st = jm_fail(err, written, "%s", why.text);
+    close_all(&r);
+    return st;
+}

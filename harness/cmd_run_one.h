@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One run from start to record. */
+#ifndef JM_HARNESS_CMD_RUN_ONE_H
+#define JM_HARNESS_CMD_RUN_ONE_H
+
+#include <signal.h>
+
+#include "harness/progress.h"
+#include "harness/record/columns.h"
+#include "harness/suite.h"
+
+struct jm_run_place {
+    const char *results; /* folder: the CSV, a folder a run, references/, models/ */
+    const char *suite;   /* name, for the record and the folder's name */
+    const volatile sig_atomic_t *stop;
+    enum jm_progress_mode mode;
+    struct jm_progress *progress;
+};
+
+/**
+ * Runs c and fills *row, also when the run fails or is stopped: status and status_reason say so.
+ * Writes the run's folder. The returned status is why the run is not complete; JM_OK otherwise.
+ */
+jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *place,
+                     struct jm_record *row, jm_err *err);
+
+#endif

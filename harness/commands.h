@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The subcommands: each takes its own arguments (argv[0] is the command's name) and returns an
+ * exit code of harness/exit_code.h. */
+#ifndef JM_HARNESS_COMMANDS_H
+#define JM_HARNESS_COMMANDS_H
+
+int jm_cmd_doctor(int argc, char **argv);
+int jm_cmd_list(int argc, char **argv);
+int jm_cmd_plot(int argc, char **argv);
+int jm_cmd_quantize(int argc, char **argv);
+int jm_cmd_run(int argc, char **argv);
+int jm_cmd_translate(int argc, char **argv);
+int jm_cmd_version(int argc, char **argv);
+
+#endif

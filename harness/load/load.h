@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The load generator: issues shuffled whole copies of the data set to a system under test and
+ * keeps the times of every answer. */
+#ifndef JM_HARNESS_LOAD_LOAD_H
+#define JM_HARNESS_LOAD_LOAD_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "harness/load/scenario.h"
+#include "harness/sut.h"
+
+/* fraction: 0..1 of the measured window. Called between answers, at most every 0.2 s. */
+typedef void jm_load_progress_fn(double fraction, void *user);
+
+/* Called outside the clock: open == true right before the measured window begins, after warm-up
+ * and all allocation; open == false right after it ended, also when it ended with an error. An
+ * energy meter starts and stops here. A failure of the opening call ends the run. */
+typedef jm_status jm_load_window_fn(bool open, void *user, jm_err *err);
+
+struct jm_load_config {
+    enum jm_scenario scenario;
+    uint64_t seed;
+    double warmup_s;       /* >= 0; at least one sample is run */
+    double min_duration_s; /* >= 0; of the measured window */
+    uint64_t min_queries;  /* rounded up to whole copies of the data set */
+    uint32_t max_ids;      /* samples in the window at most: what memory may be taken for */
+    double stall_s;        /* steps without any answer for so long are an error; 0: 60 s */
+    const volatile sig_atomic_t *stop; /* may be NULL; non-zero: stop soon */
+    jm_load_progress_fn *progress;     /* may be NULL */
+    jm_load_window_fn *window;         /* may be NULL */
+    void *user;                        /* for both */
+};
+
+struct jm_load_result {
+    struct jm_timing *timings;    /* [issued] by sample id; owned. done_ns == 0: not answered */
+    uint32_t issued;              /* samples given to the system */
+    uint32_t n;                   /* answers; == issued unless interrupted or failed */
+    int64_t t_start_ns, t_end_ns; /* first issue, last completion */
+    double warmup_s;              /* as it was */
+    uint64_t copies;              /* whole copies of the data set that were answered */
+    bool capped; /* max_ids ended the window before minimum duration or queries were met */
+};
+
+/**
+ * Runs warm-up and one measured window. out is always valid afterwards and takes
+ * jm_load_result_free. Single-stream: out->timings 0..n-1 are answered, whatever the status.
+ *
+ * The seed alone decides the order of samples. Offline takes as many copies as the rate seen in
+ * warm-up asks for to fill min_duration_s; the window can turn out shorter.
+ *
+ * JM_EUSAGE: senseless settings, or max_ids below one copy. JM_EDEVICE: no answer for stall_s and
+ * 65,536 steps (a long answer takes long, but not that many steps), or answers that do not match
+ * the samples. JM_EINTERRUPTED: *stop was set; what was answered until then is kept.
+ */
+jm_status jm_load_run(const struct jm_sut *sut, const struct jm_load_config *cfg,
+                      struct jm_load_result *out, jm_err *err);
+
+void jm_load_result_free(struct jm_load_result *r);
+
+#endif

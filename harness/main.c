@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* joulemark: picks the subcommand. */
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/commands.h"
+#include "harness/exit_code.h"
+
+static const struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+} commands[] = {
+    { "run", jm_cmd_run, "measure: one run from options, or a suite file" },
+    { "translate", jm_cmd_translate, "translate lines of text, to see that the model is real" },
+    { "plot", jm_cmd_plot, "draw plots from a results CSV" },
+    { "quantize", jm_cmd_quantize, "make a smaller model file from a larger one" },
+    { "list", jm_cmd_list, "what there is: workloads, backends, models, data sets" },
+    { "doctor", jm_cmd_doctor, "what this machine can measure, and what would improve it" },
+    { "version", jm_cmd_version, "version and build" },
+};
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static void help(FILE *out)
+{
+    fputs("joulemark measures how many useful answers a machine gives per second and per joule.\n\n"
+          "usage: joulemark COMMAND [options]      joulemark COMMAND --help\n\n",
+          out);
+    for (int i = 0; i < N_COMMANDS; i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fputs("\nexamples:\n"
+          "  joulemark translate --to de \"Save the file\"\n"
+          "  joulemark run --suite suites/default.ini\n"
+          "  joulemark plot results/default.csv\n\n"
+          "exit codes: 0 done; 1 a run failed or was invalid; 2 wrong usage; 3 bad input file;\n"
+          "            4 the system refused (files, memory); 5 unsupported here; 130 interrupted\n",
+          out);
+}
+
+/* Letters that differ at the same place, plus the difference in length: enough for typos. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t n = 0;
+    for (; *a && *b; a++, b++)
+        n += *a != *b;
+    return n + strlen(a) + strlen(b);
+}
+
+int main(int argc, char **argv)
+{
+    if (sodium_init() < 0) {
+        fputs("joulemark: libsodium cannot start\n", stderr);
+        return JM_EXIT_SYSTEM;
+    }
+    if (argc < 2) {
+        help(stderr);
+        return JM_EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        help(stdout);
+        return JM_EXIT_OK;
+    }
+    const struct command *near = &commands[0];
+    for (int i = 0; i < N_COMMANDS; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+        if (distance(argv[1], commands[i].name) < distance(argv[1], near->name))
+            near = &commands[i];
+    }
+    if (strcmp(argv[1], "--version") == 0)
+        return jm_cmd_version(1, argv);
+    fprintf(stderr, "joulemark: no command '%s'; did you mean '%s'? 'joulemark --help' lists all\n",
+            argv[1], near->name);
+    return JM_EXIT_USAGE;
+}

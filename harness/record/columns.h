@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The columns of the results file: one row of the table below a column. The struct, the reader
+ * and the writer are all made from it. */
+#ifndef JM_HARNESS_RECORD_COLUMNS_H
+#define JM_HARNESS_RECORD_COLUMNS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { JM_SCHEMA_VERSION = 1, JM_TEXT_BYTES = 256 };
+
+/* A u64 column without a value. */
+#define JM_U64_EMPTY UINT64_MAX
+
+/* T: text, U: u64, D: double; each takes name, unit, description. */
+/* clang-format off */
+#define JM_COLUMNS(T, U, D) \
+    U(schema_version, "", "schema of this row, 1") \
+    T(run_id, "", "unique name of the run") \
+    T(time_utc, "", "start, ISO 8601, UTC") \
+    T(joulemark_version, "", "version of the program") \
+    T(commit, "", "source revision it was built from") \
+    T(suite, "", "name of the suite file") \
+    T(run_name, "", "section of the suite file") \
+    T(status, "", "complete, interrupted or failed") \
+    T(status_reason, "", "why it is not complete") \
+    T(workload, "", "name of the workload") \
+    T(model, "", "name of the model") \
+    T(model_sha256, "", "SHA-256 of the model file") \
+    U(parameters, "", "weights in all tensors") \
+    T(weight_format, "", "most frequent matrix format") \
+    D(bits_per_weight_block, "bit", "bits a weight of that format") \
+    D(bits_per_weight_file, "bit", "file size over parameters") \
+    T(weights, "", "real or synthetic") \
+    T(data_set, "", "name of the data set") \
+    T(data_sha256, "", "SHA-256 of the data file") \
+    T(host_cpu, "", "model name of the processor") \
+    U(cores_used, "", "cores the run was allowed to use") \
+    T(simd, "", "instruction set chosen") \
+    T(backend, "", "backend that computed") \
+    T(device, "", "device that computed") \
+    U(memory_peak_bytes, "B", "peak resident memory of the process") \
+    U(model_bytes, "B", "size of the model file") \
+    U(plan_bytes, "B", "backend memory: weights, caches, work space") \
+    T(scenario, "", "load scenario") \
+    U(threads, "", "threads of the backend") \
+    U(batch, "", "sequences decoded together at most") \
+    U(seed, "", "seed of sample order and arrivals") \
+    D(warmup_s, "s", "time spent before measuring") \
+    D(duration_s, "s", "measured time") \
+    U(queries, "", "queries answered in the measured time") \
+    U(copies, "", "copies of the system run side by side") \
+    D(queries_per_s, "1/s", "answers over duration") \
+    D(tokens_in_per_s, "1/s", "source tokens over duration") \
+    D(tokens_out_per_s, "1/s", "answer tokens over duration") \
+    D(source_chars_per_s, "1/s", "source Unicode characters over duration") \
+    D(latency_mean_ms, "ms", "mean latency") \
+    D(latency_min_ms, "ms", "lowest latency") \
+    D(latency_p50_ms, "ms", "median latency") \
+    D(latency_p90_ms, "ms", "90th percentile of latency") \
+    D(latency_p99_ms, "ms", "99th percentile of latency") \
+    D(latency_p999_ms, "ms", "99.9th percentile of latency") \
+    D(latency_max_ms, "ms", "highest latency") \
+    D(ttft_p50_ms, "ms", "median time to the first token") \
+    D(ttft_p99_ms, "ms", "99th percentile of time to the first token") \
+    D(tpot_p50_ms, "ms", "median time a token after the first") \
+    D(tpot_p99_ms, "ms", "99th percentile of time a token after the first") \
+    T(energy_source, "", "meter that measured") \
+    T(energy_scope, "", "what the meter covers") \
+    T(energy_reason, "", "why energy is unavailable") \
+    D(energy_j, "J", "energy over the measured time") \
+    D(energy_j_per_query, "J", "energy over queries") \
+    D(energy_j_per_1000_chars, "J", "energy over 1000 source characters") \
+    D(power_average_w, "W", "energy over duration") \
+    D(power_idle_w, "W", "power before the run") \
+    D(energy_error_j, "J", "bound of the error of energy_j") \
+    T(quality_metric, "", "name of the metric") \
+    D(quality_value, "", "mean over languages of the corpus score") \
+    D(quality_reference, "", "the reference run's quality_value") \
+    D(quality_ratio, "", "quality_value over quality_reference") \
+    T(quality_valid, "", "yes, no or unknown: quality kept within the allowed loss") \
+    D(quality_bleu, "", "mean over languages of BLEU") \
+    T(quality_worst_lang, "", "language with the lowest score") \
+    D(quality_worst, "", "its score") \
+    D(quality_length_ratio, "", "answer characters over reference characters") \
+    D(exact_match, "", "share of answers equal to the reference run's") \
+    U(exact_match_n, "", "answers compared for it") \
+    T(record_dir, "", "folder of the run's files")
+/* clang-format on */
+
+/* One row. Empty: "" for text, JM_U64_EMPTY for u64, NAN for double. Text is UTF-8. */
+struct jm_record {
+#define JM_MEMBER_TEXT(name, unit, text) char name[JM_TEXT_BYTES];
+#define JM_MEMBER_U64(name, unit, text) uint64_t name;
+#define JM_MEMBER_DOUBLE(name, unit, text) double name;
+    JM_COLUMNS(JM_MEMBER_TEXT, JM_MEMBER_U64, JM_MEMBER_DOUBLE)
+#undef JM_MEMBER_TEXT
+#undef JM_MEMBER_U64
+#undef JM_MEMBER_DOUBLE
+};
+
+enum jm_column_kind { JM_COLUMN_TEXT, JM_COLUMN_U64, JM_COLUMN_DOUBLE };
+
+struct jm_column {
+    const char *name;
+    const char *unit; /* "" for none */
+    const char *text; /* what it means */
+    enum jm_column_kind kind;
+    size_t offset; /* in struct jm_record */
+};
+
+/* All columns in file order; *n of them. */
+const struct jm_column *jm_columns(size_t *n);
+
+/* Every value empty, schema_version set. */
+void jm_record_clear(struct jm_record *r);
+
+/* Copies s into a text column, cutting at a character boundary where it is too long. NULL: "". */
+void jm_record_text(char dst[JM_TEXT_BYTES], const char *s);
+
+#endif

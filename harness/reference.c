@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See reference.h. The file is JSON: {"quality": number, "answers": [string, …]}. */
+#include "harness/reference.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/loader.h"
+#include "base/file.h"
+#include "base/sha256.h"
+
+enum { REFERENCE_BATCH = 32, NAME_DIGITS = 16 };
+
+void jm_reference_free(struct jm_reference *r)
+{
+    for (uint32_t i = 0; r->answers && i < r->n; i++)
+        free(r->answers[i]);
+    free(r->answers);
+    *r = (struct jm_reference){ 0 };
+}
+
+/* A kept file that cannot be used (damaged, other sample count) is made anew: false. */
+static bool load(const char *path, uint32_t n, struct jm_reference *out)
+{
+    jm_map map;
+    if (jm_map_open(path, &map, NULL) != JM_OK)
+        return false;
+    cJSON *root = cJSON_ParseWithLength((const char *)map.data, map.bytes);
+    const cJSON *answers = cJSON_GetObjectItem(root, "answers");
+    const cJSON *quality = cJSON_GetObjectItem(root, "quality"), *item;
+    bool ok = cJSON_IsArray(answers) && cJSON_IsNumber(quality) &&
+              (uint32_t)cJSON_GetArraySize(answers) == n;
+    *out = (struct jm_reference){ .answers = ok ? calloc(n, sizeof(char *)) : NULL };
+    ok = ok && out->answers;
+    if (!ok)
+        answers = NULL;
+    cJSON_ArrayForEach(item, answers)
+    {
+        char *s = cJSON_IsString(item) ? strdup(item->valuestring) : NULL;
+        if (!s) {
+            ok = false;
+            break;
+        }
+        out->answers[out->n++] = s;
+    }
+    if (ok)
+        out->quality = quality->valuedouble;
+    else
+        jm_reference_free(out);
+    cJSON_Delete(root);
+    jm_map_close(&map);
+    return ok;
+}
+
+static jm_status save(const char *path, const struct jm_reference *r, jm_err *err)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddNumberToObject(root, "quality", r->quality);
+    cJSON *answers = cJSON_AddArrayToObject(root, "answers");
+    for (uint32_t i = 0; i < r->n; i++)
+        cJSON_AddItemToArray(answers, cJSON_CreateString(r->answers[i]));
+    char *text = cJSON_PrintUnformatted(root);
+    jm_status st = text ? jm_write_file(path, text, strlen(text), err)
+                        : jm_fail(err, JM_ENOMEM, "%s: out of memory", path);
+    cJSON_free(text);
+    cJSON_Delete(root);
+    return st;
+}
+
+/* Every data sample once, in order. */
+static jm_status answer_all(const struct jm_workload_ops *ops, jm_workload *w,
+                            void (*progress)(double, void *), void *user, struct jm_reference *out,
+                            jm_err *err)
+{
+    const struct jm_sut *sut = ops->sut(w);
+    uint32_t n = sut->n_samples;
+    struct jm_sink sink = { .timing = calloc(n, sizeof *sink.timing), .capacity = n };
+    struct jm_sample *samples = calloc(n, sizeof *samples);
+    struct jm_quality q;
+    *out = (struct jm_reference){ .answers = calloc(n, sizeof(char *)) };
+    jm_status st = sink.timing && samples && out->answers
+                       ? sut->begin(sut->state, n, err)
+                       : jm_fail(err, JM_ENOMEM, "reference: out of memory");
+    for (uint32_t i = 0; st == JM_OK && i < n; i++)
+        samples[i] = (struct jm_sample){ .id = i, .index = i };
+    if (st == JM_OK)
+        st = sut->issue(sut->state, samples, n, err);
+    while (st == JM_OK && sink.done < n) {
+        st = sut->step(sut->state, &sink, err);
+        if (progress)
+            progress((double)sink.done / n, user);
+    }
+    if (st == JM_OK)
+        st = ops->score(w, n, &q, err);
+    for (uint32_t i = 0; st == JM_OK && i < n; i++) {
+        const char *text;
+        st = ops->answer(w, i, &text, err);
+        if (st == JM_OK && !(out->answers[out->n++] = strdup(text)))
+            st = jm_fail(err, JM_ENOMEM, "reference: out of memory");
+    }
+    if (st == JM_OK)
+        out->quality = q.value;
+    else
+        jm_reference_free(out);
+    free(sink.timing);
+    free(samples);
+    return st;
+}
+
+jm_status jm_reference_get(const struct jm_workload_ops *workload,
+                           const struct jm_workload_config *like, const char *dir,
+                           void (*progress)(double, void *), void *user, struct jm_reference *out,
+                           jm_err *err)
+{
+    jm_backend b = { 0 };
+    jm_device *dev = NULL;
+    jm_workload *w = NULL;
+    struct jm_workload_config cfg = *like;
+    struct jm_device_options how = { .isa = "scalar" };
+    struct jm_model_info info;
+    char *path = NULL;
+    *out = (struct jm_reference){ 0 };
+    jm_status st = jm_backend_load("cpu", &b, err);
+    if (st == JM_OK)
+        st = b.ops->open(0, &how, &dev, err);
+    cfg.ops = b.ops;
+    cfg.device = dev;
+    cfg.batch = REFERENCE_BATCH;
+    if (st == JM_OK)
+        st = workload->open(&cfg, &w, err);
+    if (st == JM_OK) {
+        char key[JM_SHA256_HEX];
+        workload->info(w, &info);
+        char *both = jm_asprintf("%s %s %s", info.sha256, info.data_sha256,
+                                 cfg.languages ? cfg.languages : "");
+        if (both) {
+            jm_sha256(both, strlen(both), key);
+            path = jm_asprintf("%s/%.*s.json", dir, NAME_DIGITS, key);
+        }
+        free(both);
+        st = path ? jm_make_dirs(dir, err) : jm_fail(err, JM_ENOMEM, "reference: out of memory");
+    }
+    if (st == JM_OK && !load(path, workload->sut(w)->n_samples, out)) {
+        st = answer_all(workload, w, progress, user, out, err);
+        if (st == JM_OK)
+            st = save(path, out, err);
+        if (st != JM_OK)
+            jm_reference_free(out);
+    }
+    free(path);
+    if (w)
+        workload->close(w);
+    if (dev)
+        b.ops->close(dev);
+    jm_backend_unload(&b);
+    return st;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the reference kernels (cpu, scalar) answer: the measure of the answers that were timed. Runs
+ * once for a model and data set, then is kept in a file named after both hashes. */
+#ifndef JM_HARNESS_REFERENCE_H
+#define JM_HARNESS_REFERENCE_H
+
+#include "workloads/workload.h"
+
+struct jm_reference {
+    char **answers; /* [n] by data sample; owned */
+    uint32_t n;
+    double quality; /* the workload's metric over all samples */
+};
+
+/**
+ * dir: where the file is kept. model_path, data_path, languages: as in jm_workload_config.
+ * progress: called with 0..1 while the reference runs; may be NULL.
+ */
+jm_status jm_reference_get(const struct jm_workload_ops *workload,
+                           const struct jm_workload_config *like, const char *dir,
+                           void (*progress)(double fraction, void *user), void *user,
+                           struct jm_reference *out, jm_err *err);
+void jm_reference_free(struct jm_reference *r);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See latency.h. Definitions as in MLPerf Inference, except that tokens per second count the last
+ * answer's time too, and one-token answers are left out of the time per output token. */
+#include "harness/stats/latency.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/checked.h"
+
+static int compare_double(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* sorted [n]; permille in integers, since 0.99 * 100 in floating point may fall below 99. */
+static double percentile(const double *sorted, uint32_t n, uint32_t permille)
+{
+    return n ? sorted[(uint64_t)n * permille / 1000] : (double)NAN;
+}
+
+static void fill_latency(const struct jm_timing *t, uint32_t n, double *v, struct jm_latency *out)
+{
+    uint32_t k = 0;
+    double sum = 0.0;
+
+    for (uint32_t i = 0; i < n; i++)
+        if (t[i].done_ns != 0) {
+            v[k] = (double)(t[i].done_ns - t[i].issue_ns) * 1e-9;
+            sum += v[k++];
+        }
+    if (k == 0)
+        return;
+    qsort(v, k, sizeof v[0], compare_double);
+    out->n = k;
+    out->mean_s = sum / (double)k;
+    out->min_s = v[0];
+    out->max_s = v[k - 1];
+    out->p50_s = percentile(v, k, 500);
+    out->p90_s = percentile(v, k, 900);
+    out->p99_s = percentile(v, k, 990);
+    out->p999_s = percentile(v, k, 999);
+}
+
+static void fill_tokens(const struct jm_timing *t, uint32_t n, double *v, struct jm_latency *out)
+{
+    uint32_t k = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        if (t[i].done_ns != 0 && t[i].first_ns != 0)
+            v[k++] = (double)(t[i].first_ns - t[i].issue_ns) * 1e-9;
+    qsort(v, k, sizeof v[0], compare_double);
+    out->ttft_p50_s = percentile(v, k, 500);
+    out->ttft_p99_s = percentile(v, k, 990);
+    k = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (t[i].done_ns != 0 && t[i].first_ns != 0 && t[i].tokens_out >= 2)
+            v[k++] = (double)(t[i].done_ns - t[i].first_ns) * 1e-9 / (double)(t[i].tokens_out - 1);
+    qsort(v, k, sizeof v[0], compare_double);
+    out->tpot_p50_s = percentile(v, k, 500);
+    out->tpot_p99_s = percentile(v, k, 990);
+}
+
+static void fill_rates(const struct jm_timing *t, uint32_t n, int64_t start_ns,
+                       struct jm_latency *out)
+{
+    int64_t last_ns = start_ns;
+    uint64_t in = 0, given = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (t[i].done_ns == 0)
+            continue;
+        if (t[i].done_ns > last_ns)
+            last_ns = t[i].done_ns;
+        in += t[i].tokens_in;
+        given += t[i].tokens_out;
+    }
+    if (last_ns == start_ns)
+        return;
+    out->duration_s = (double)(last_ns - start_ns) * 1e-9;
+    out->queries_per_s = out->n / out->duration_s;
+    out->tokens_in_per_s = (double)in / out->duration_s;
+    out->tokens_out_per_s = (double)given / out->duration_s;
+}
+
+jm_status jm_latency_compute(const struct jm_timing *t, uint32_t n, int64_t start_ns,
+                             struct jm_latency *out, jm_err *err)
+{
+    size_t bytes;
+    const double nan_s = (double)NAN;
+
+    *out = (struct jm_latency){
+        .duration_s = nan_s,
+        .mean_s = nan_s,
+        .min_s = nan_s,
+        .max_s = nan_s,
+        .p50_s = nan_s,
+        .p90_s = nan_s,
+        .p99_s = nan_s,
+        .p999_s = nan_s,
+        .ttft_p50_s = nan_s,
+        .ttft_p99_s = nan_s,
+        .tpot_p50_s = nan_s,
+        .tpot_p99_s = nan_s,
+        .queries_per_s = nan_s,
+        .tokens_in_per_s = nan_s,
+        .tokens_out_per_s = nan_s,
+    };
+    if (n == 0)
+        return JM_OK;
+    for (uint32_t i = 0; i < n; i++)
+        if (t[i].done_ns != 0 && (t[i].done_ns < t[i].issue_ns ||
+                                  (t[i].first_ns != 0 && (t[i].first_ns < t[i].issue_ns ||
+                                                          t[i].first_ns > t[i].done_ns))))
+            return jm_fail(err, JM_EDEVICE, "sample %u: its times are out of order", i);
+    double *v = jm_mul_size(n, sizeof *v, &bytes) ? malloc(bytes) : NULL;
+    if (!v)
+        return jm_fail(err, JM_ENOMEM, "no memory to sort the latencies of %u answers", n);
+    fill_latency(t, n, v, out);
+    fill_tokens(t, n, v, out);
+    fill_rates(t, n, start_ns, out);
+    free(v);
+    return JM_OK;
+}

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See suite.h. inih is given lines by a reader of our own, which knows line numbers and sees
+ * section headers, as inih's callback sees neither empty sections nor lines. */
+#include "harness/suite.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+
+enum { MAX_BYTES = 1 << 20, MAX_WORD = 64 };
+
+#define AT(field) .offset = offsetof(struct jm_run_config, field)
+#define TEXT(field, preset_, help_)                                                                \
+    {                                                                                              \
+        .name = #field, .kind = JM_OPTION_TEXT, AT(field),                                         \
+        .bytes = sizeof(((struct jm_run_config *)0)->field), .preset = preset_, .help = help_      \
+    }
+#define NUMBER(field, kind_, min_, max_, preset_, help_)                                           \
+    {                                                                                              \
+        .name = #field, .kind = kind_, AT(field), .min = min_, .max = max_, .preset = preset_,     \
+        .help = help_                                                                              \
+    }
+
+static const struct jm_option table[] = {
+    TEXT(workload, "translate", "workload to run"),
+    TEXT(model, "tiny-mt-f16.gguf", "model file, by path or name"),
+    TEXT(format, "", "weight format to quantize the model to first"),
+    TEXT(backend, "cpu", "backend to compute on"),
+    TEXT(isa, "", "instruction set; empty: the best there is"),
+    NUMBER(threads, JM_OPTION_U32, 0, 4096, "0", "threads; 0: the backend's choice"),
+    TEXT(scenario, "offline", "load scenario"),
+    NUMBER(batch, JM_OPTION_U32, 1, 65536, "16", "sequences decoded together at most"),
+    TEXT(data, "jm-ui.csv", "data set, by path or name"),
+    TEXT(languages, "", "target languages, comma separated; empty: all"),
+    NUMBER(warmup_s, JM_OPTION_DOUBLE, 0, 86400, "1", "seconds before measuring"),
+    NUMBER(min_duration_s, JM_OPTION_DOUBLE, 0, 604800, "10", "seconds measured at least"),
+    NUMBER(min_queries, JM_OPTION_U64, 1, 4294967295.0, "64", "queries measured at least"),
+    NUMBER(seed, JM_OPTION_U64, 0, 18446744073709551615.0, "1", "seed of order and arrivals"),
+    TEXT(
+        reference, "",
+        "model file whose quality is the reference; empty: the model as given; none: no reference"),
+};
+enum { N_OPTIONS = sizeof table / sizeof table[0] };
+
+const struct jm_option *jm_options(size_t *n)
+{
+    *n = N_OPTIONS;
+    return table;
+}
+
+static bool parse_u64(const char *s, uint64_t *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtoull(s, &end, 10);
+    return isdigit((unsigned char)*s) && !*end && !errno;
+}
+
+static bool store(const struct jm_option *o, struct jm_run_config *c, const char *value)
+{
+    char *dst = (char *)c + o->offset;
+    if (o->kind == JM_OPTION_TEXT) {
+        size_t n = strlen(value);
+        if (n >= o->bytes)
+            return false;
+        memcpy(dst, value, n + 1);
+        return true;
+    }
+    if (o->kind == JM_OPTION_DOUBLE) {
+        char *end;
+        double v = strtod(value, &end);
+        if (end == value || *end || !(v >= o->min && v <= o->max))
+            return false;
+        memcpy(dst, &v, sizeof v);
+        return true;
+    }
+    uint64_t v;
+    if (!parse_u64(value, &v) || (double)v < o->min || (double)v > o->max)
+        return false;
+    if (o->kind == JM_OPTION_U64) {
+        memcpy(dst, &v, sizeof v);
+    } else {
+        uint32_t small = (uint32_t)v;
+        memcpy(dst, &small, sizeof small);
+    }
+    return true;
+}
+
+void jm_run_config_init(struct jm_run_config *c)
+{
+    memset(c, 0, sizeof *c);
+    for (size_t i = 0; i < N_OPTIONS; i++)
+        (void)store(&table[i], c, table[i].preset);
+}
+
+/* Levenshtein's distance of words shorter than MAX_WORD. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[MAX_WORD + 1], na = strlen(a), nb = strlen(b);
+    if (na > MAX_WORD || nb > MAX_WORD)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= nb; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= na; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= nb; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[nb];
+}
+
+static const struct jm_option *find(const char *key)
+{
+    for (size_t i = 0; i < N_OPTIONS; i++)
+        if (strcmp(table[i].name, key) == 0)
+            return &table[i];
+    return NULL;
+}
+
+static jm_status unknown(const char *key, const char *where, jm_err *err)
+{
+    size_t best = 4; /* farther is no near miss */
+    const char *near = NULL;
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        size_t d = distance(key, table[i].name);
+        if (d < best) {
+            best = d;
+            near = table[i].name;
+        }
+    }
+    if (near)
+        return jm_fail(err, JM_EUSAGE, "%s: unknown key '%.64s'; did you mean '%s'?", where, key,
+                       near);
+    return jm_fail(err, JM_EUSAGE, "%s: unknown key '%.64s'", where, key);
+}
+
+jm_status jm_option_set(struct jm_run_config *c, const char *key, const char *value,
+                        const char *where, jm_err *err)
+{
+    const struct jm_option *o = find(key);
+    if (!o)
+        return unknown(key, where, err);
+    if (store(o, c, value))
+        return JM_OK;
+    if (o->kind == JM_OPTION_TEXT)
+        return jm_fail(err, JM_EUSAGE, "%s: %s is longer than %zu bytes", where, key, o->bytes - 1);
+    return jm_fail(err, JM_EUSAGE, "%s: %s must be a %s from %.20g to %.20g, not '%.64s'", where,
+                   key, o->kind == JM_OPTION_DOUBLE ? "number" : "whole number", o->min, o->max,
+                   value);
+}
+
+jm_status jm_option_parse(struct jm_run_config *c, int argc, char **argv, int *i, jm_err *err)
+{
+    const char *arg = argv[*i];
+    if (strncmp(arg, "--", 2) != 0 || !arg[2])
+        return jm_fail(err, JM_EUSAGE, "'%.64s' is not an option; options start with --", arg);
+    char key[MAX_WORD];
+    const char *value = strchr(arg, '=');
+    size_t n = value ? (size_t)(value - arg) - 2 : strlen(arg) - 2;
+    if (n >= sizeof key)
+        return jm_fail(err, JM_EUSAGE, "'%.64s' is not an option", arg);
+    for (size_t k = 0; k < n; k++)
+        key[k] = arg[2 + k] == '-' ? '_' : arg[2 + k];
+    key[n] = 0;
+    if (!find(key))
+        return unknown(key, "command line", err);
+    if (value) {
+        value++;
+    } else {
+        if (*i + 1 >= argc)
+            return jm_fail(err, JM_EUSAGE, "%.64s needs a value", arg);
+        value = argv[++*i];
+    }
+    ++*i;
+    return jm_option_set(c, key, value, "command line", err);
+}
+
+void jm_options_print(FILE *f)
+{
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        const struct jm_option *o = &table[i];
+        (void)fprintf(f, "  --%-16s %s", o->name, o->help);
+        if (o->kind != JM_OPTION_TEXT)
+            (void)fprintf(f, " (%.20g to %.20g)", o->min, o->max);
+        (void)fprintf(f, *o->preset ? " [%s]\n" : "%s\n", o->preset);
+    }
+}
+
+struct parser {
+    const char *path;
+    const char *at; /* next byte of the file */
+    size_t left, line, n;
+    bool in_section, in_global, have_global;
+    struct jm_run_config global;
+    struct jm_run_config *runs; /* [JM_SUITE_MAX_RUNS] */
+    bool seen[N_OPTIONS];       /* in this section */
+    jm_status st;
+    jm_err *err;
+};
+
+#define REFUSE(p, ...) ((p)->st = jm_fail((p)->err, JM_EINPUT, __VA_ARGS__))
+
+static void start_section(struct parser *p, const char *s, size_t len)
+{
+    const char *end = memchr(s, ']', len);
+    size_t n = end ? (size_t)(end - s) : 0;
+    memset(p->seen, 0, sizeof p->seen);
+    if (n == 0 || n >= 48) { /* inih cuts longer names */
+        REFUSE(p, "%s:%zu: a section is [name], 1 to 47 bytes", p->path, p->line);
+        return;
+    }
+    p->in_section = true;
+    p->in_global = n == 6 && memcmp(s, "global", 6) == 0;
+    if (p->in_global) {
+        if (p->have_global || p->n > 0)
+            REFUSE(p, "%s:%zu: [global] must stand once, before all runs", p->path, p->line);
+        p->have_global = true;
+        return;
+    }
+    for (size_t i = 0; i < p->n; i++)
+        if (strlen(p->runs[i].name) == n && memcmp(p->runs[i].name, s, n) == 0) {
+            REFUSE(p, "%s:%zu: a second section [%s]", p->path, p->line, p->runs[i].name);
+            return;
+        }
+    if (p->n >= JM_SUITE_MAX_RUNS) {
+        REFUSE(p, "%s:%zu: more than %d runs", p->path, p->line, JM_SUITE_MAX_RUNS);
+        return;
+    }
+    struct jm_run_config *c = &p->runs[p->n++];
+    *c = p->global;
+    memcpy(c->name, s, n);
+    c->name[n] = 0;
+}
+
+/* fgets for inih, out of memory. */
+static char *next_line(char *str, int num, void *user)
+{
+    struct parser *p = user;
+    if (p->st != JM_OK || p->left == 0 || num < 2)
+        return NULL;
+    const char *nl = memchr(p->at, '\n', p->left);
+    size_t len = nl ? (size_t)(nl - p->at) + 1 : p->left;
+    p->line++;
+    if (len >= (size_t)num || memchr(p->at, 0, len)) {
+        REFUSE(p, "%s:%zu: the line is longer than %d bytes or has a NUL", p->path, p->line,
+               num - 2);
+        return NULL;
+    }
+    const char *s = p->at;
+    size_t skip = 0;
+    /* An indented line would continue the one before it. */
+    while (skip < len && (s[skip] == ' ' || s[skip] == '\t'))
+        skip++;
+    memcpy(str, s + skip, len - skip);
+    str[len - skip] = 0;
+    p->at += len;
+    p->left -= len;
+    if (str[0] == '[')
+        start_section(p, str + 1, len - skip - 1);
+    return p->st == JM_OK ? str : NULL;
+}
+
+static int on_key(void *user, const char *section, const char *name, const char *value)
+{
+    (void)section;
+    struct parser *p = user;
+    char where[160];
+    (void)snprintf(where, sizeof where, "%.120s:%zu", p->path, p->line);
+    if (p->st != JM_OK)
+        return 0;
+    if (!p->in_section) {
+        REFUSE(p, "%s: '%.64s' stands before any [section]", where, name);
+        return 0;
+    }
+    const struct jm_option *o = find(name);
+    if (o && p->seen[o - table]) {
+        REFUSE(p, "%s: '%s' is given twice", where, name);
+        return 0;
+    }
+    if (o)
+        p->seen[o - table] = true;
+    struct jm_run_config *c = p->in_global ? &p->global : &p->runs[p->n - 1];
+    jm_err e = { .status = JM_OK };
+    if (jm_option_set(c, name, value, where, &e) != JM_OK) {
+        REFUSE(p, "%s", e.text);
+        return 0;
+    }
+    return 1;
+}
+
+jm_status jm_suite_load(const char *path, struct jm_run_config **runs, size_t *n, jm_err *err)
+{
+    *runs = NULL;
+    *n = 0;
+    jm_map map;
+    jm_status st = jm_map_open(path, &map, err);
+    if (st != JM_OK)
+        return st;
+    struct parser p = { .path = path, .at = (const char *)map.data, .left = map.bytes, .err = err };
+    jm_run_config_init(&p.global);
+    p.runs = calloc(JM_SUITE_MAX_RUNS, sizeof *p.runs);
+    if (!p.runs) {
+        p.st = jm_fail(err, JM_ENOMEM, "%s: no memory for runs", path);
+    } else if (map.bytes > MAX_BYTES) {
+        REFUSE(&p, "%s: larger than 1 MiB", path);
+    } else {
+        int bad = ini_parse_stream(next_line, &p, on_key, &p);
+        if (bad && p.st == JM_OK)
+            REFUSE(&p, "%s:%d: neither [section] nor key = value", path, bad);
+    }
+    if (p.st == JM_OK && p.n == 0)
+        REFUSE(&p, "%s: no run; add a [section]", path);
+    jm_map_close(&map);
+    if (p.st != JM_OK) {
+        free(p.runs);
+        return p.st;
+    }
+    *runs = p.runs;
+    *n = p.n;
+    return JM_OK;
+}

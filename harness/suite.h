@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What to run: one table of options serves suite files and the command line. A suite is an INI
+ * file after the manner of fio: [global] holds defaults, every other section is one run. */
+#ifndef JM_HARNESS_SUITE_H
+#define JM_HARNESS_SUITE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/status.h"
+
+enum { JM_SUITE_MAX_RUNS = 256 };
+
+struct jm_run_config {
+    char name[64]; /* the section */
+    char workload[32];
+    char model[512]; /* path or name; "": the workload's own */
+    char format[16]; /* quantize the model to this first; "": as it is */
+    char backend[32];
+    char isa[32];     /* "": the best there is */
+    uint32_t threads; /* 0: the backend's choice */
+    char scenario[32];
+    uint32_t batch;
+    char data[512];      /* path or name; "": the workload's own */
+    char languages[256]; /* comma separated; "": all */
+    double warmup_s, min_duration_s;
+    uint64_t min_queries, seed;
+    char reference[512]; /* model whose quality is the reference; "": as given; "none" */
+};
+
+enum jm_option_kind { JM_OPTION_TEXT, JM_OPTION_U32, JM_OPTION_U64, JM_OPTION_DOUBLE };
+
+struct jm_option {
+    const char *name;
+    enum jm_option_kind kind;
+    size_t offset;   /* in struct jm_run_config */
+    size_t bytes;    /* of a text, with its end */
+    double min, max; /* of a number, inclusive */
+    const char *preset;
+    const char *help;
+};
+
+/* All options; *n of them. */
+const struct jm_option *jm_options(size_t *n);
+
+/* Every option at its default, name empty. */
+void jm_run_config_init(struct jm_run_config *c);
+
+/* Sets one option from text. where opens the message ("suite.ini:12", "--threads"). JM_EUSAGE:
+ * unknown key, with a suggestion, or a value out of bounds. */
+jm_status jm_option_set(struct jm_run_config *c, const char *key, const char *value,
+                        const char *where, jm_err *err);
+
+/* Reads "--threads 2" or "--threads=2" at argv[*i] and moves *i past it. JM_EUSAGE. */
+jm_status jm_option_parse(struct jm_run_config *c, int argc, char **argv, int *i, jm_err *err);
+
+/* The options with bounds, defaults and help, for --help. */
+void jm_options_print(FILE *f);
+
+/* Reads a suite. *runs is the caller's to free; *n >= 1. JM_ENOTFOUND, JM_EIO; JM_EINPUT with
+ * file and line: over 1 MiB or JM_SUITE_MAX_RUNS, a key unknown, given twice or out of bounds, a
+ * section given twice, no run at all. */
+jm_status jm_suite_load(const char *path, struct jm_run_config **runs, size_t *n, jm_err *err);
+
+#endif

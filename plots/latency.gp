@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+# Latency distribution: for each run, the share of queries answered within a time.
+# Data: one block a run, its name first, then lines of milliseconds and share.
+# Arguments: data file, output path without extension, title, caption, folder of style.gp.
+data = ARG1; out = ARG2; heading = ARG3; caption = ARG4; folder = ARG5
+load folder."/style.gp"
+stats data using 1:2 nooutput
+runs = STATS_blocks
+set xlabel "latency of a query (ms, logarithmic)"
+set ylabel "share of queries answered"
+set logscale x
+set yrange [0:1.02]
+set ytics 0.1
+set format x "%g"
+set key bottom right box lc rgb "#d8d8d8" opaque
+do for [t in "svg png"] {
+    if (t eq "svg") { set terminal @SVG } else { set terminal @PNG }
+    set output out.".".t
+    plot for [i=0:runs-1] data index i using 1:2 with steps title columnheader(1)
+    unset output
+}

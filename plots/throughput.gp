@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# Throughput by weight format: grouped bars.
+# Data: name, tokens/s single-stream, tokens/s offline; ? where there is none.
+# Arguments: data file, output path without extension, title, caption, folder of style.gp.
+data = ARG1; out = ARG2; heading = ARG3; caption = ARG4; folder = ARG5
+load folder."/style.gp"
+set ylabel "output tokens per second"
+set xlabel "weight format"
+set style data histogram
+set style histogram clustered gap 1
+set style fill solid 0.9 noborder
+set boxwidth 0.9
+set yrange [0:*]
+set offsets 0,0,graph 0.08,0
+set grid noxtics
+set key at graph 1, graph 1.01 right bottom horizontal
+show(x) = x >= 100 ? sprintf("%.0f", x) : sprintf("%.3g", x)
+do for [t in "svg png"] {
+    if (t eq "svg") { set terminal @SVG } else { set terminal @PNG }
+    set output out.".".t
+    plot data using 2:xtic(1) title "single-stream" lt 1, \
+         data using 3 title "offline" lt 2, \
+         data using ($0-0.167):2:(show($2)) with labels offset 0,0.7 notitle, \
+         data using ($0+0.167):3:(show($3)) with labels offset 0,0.7 notitle
+    unset output
+}

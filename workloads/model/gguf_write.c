@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See gguf_write.h; the layout of a file is drawn in gguf.c. Write errors of stdio are sticky and
+ * caught at commit, so the single writes are not checked. */
+#include "workloads/model/gguf_write.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/file.h"
+#include "workloads/model/gguf_internal.h"
+
+struct output {
+    FILE *f;
+    uint64_t at; /* bytes written */
+};
+
+static void put(struct output *o, const void *p, size_t n)
+{
+    fwrite(p, 1, n, o->f);
+    o->at += n;
+}
+
+static void put_le(struct output *o, uint64_t v, size_t n)
+{
+    uint8_t b[8];
+    for (size_t i = 0; i < n; i++)
+        b[i] = (uint8_t)(v >> (8 * i) & 0xff);
+    put(o, b, n);
+}
+
+static void put_padding(struct output *o, uint32_t alignment)
+{
+    while (o->at % alignment != 0)
+        put_le(o, 0, 1);
+}
+
+static bool tensor_bytes(const struct jm_tensor *t, jm_format format, uint64_t *out)
+{
+    size_t row = jm_format_row_bytes(format, t->cols);
+    return row > 0 && jm_mul_u64(row, t->rows, out);
+}
+
+/* Copies the keys with general.file_type replaced. */
+static void put_metadata(struct output *o, const jm_gguf *src, uint32_t file_type)
+{
+    uint64_t n_keys;
+    size_t bytes;
+    const uint8_t *p = jm_gguf_metadata(src, &bytes, &n_keys);
+    const uint8_t *type = jm_gguf_value_at(src, "general.file_type", JM_GGUF_U32);
+    if (type) {
+        put(o, p, (size_t)(type - p));
+        put_le(o, file_type, 4);
+        bytes -= (size_t)(type + 4 - p);
+        p = type + 4;
+    }
+    put(o, p, bytes);
+}
+
+static jm_status put_header(struct output *o, const jm_gguf *src,
+                            const struct jm_gguf_change *change, jm_err *err)
+{
+    uint64_t n_keys, offset = 0;
+    size_t metadata_bytes, n = jm_gguf_tensor_count(src);
+    jm_gguf_metadata(src, &metadata_bytes, &n_keys);
+    put(o, "GGUF", 4);
+    put_le(o, 3, 4);
+    put_le(o, n, 8);
+    put_le(o, n_keys, 8);
+    put_metadata(o, src, change->file_type);
+    for (size_t i = 0; i < n; i++) {
+        const struct jm_tensor *t = jm_gguf_tensor_at(src, i);
+        uint64_t dims[JM_GGUF_MAX_DIMS], bytes;
+        uint32_t n_dims = jm_gguf_dims(src, i, dims);
+        put_le(o, strlen(t->name), 8);
+        put(o, t->name, strlen(t->name));
+        put_le(o, n_dims, 4);
+        for (uint32_t d = 0; d < n_dims; d++)
+            put_le(o, dims[d], 8);
+        put_le(o, jm_gguf_type_id(change->formats[i]), 4);
+        put_le(o, offset, 8);
+        if (!tensor_bytes(t, change->formats[i], &bytes) || !jm_add_u64(offset, bytes, &offset) ||
+            !jm_align_u64(offset, jm_gguf_alignment(src), &offset))
+            return jm_fail(err, JM_EUSAGE, "%s: rows of %u weights cannot be stored as %s", t->name,
+                           t->cols, jm_format_info(change->formats[i])->name);
+    }
+    put_padding(o, jm_gguf_alignment(src));
+    return JM_OK;
+}
+
+static jm_status put_tensor(struct output *o, const struct jm_tensor *t, jm_format to,
+                            const struct jm_gguf_change *change, jm_err *err)
+{
+    size_t row_bytes = jm_format_row_bytes(to, t->cols);
+    if (to == t->format) {
+        for (uint32_t r = 0; r < t->rows; r++)
+            put(o, (const uint8_t *)t->data + (size_t)r * row_bytes, row_bytes);
+        return JM_OK;
+    }
+    void *row = malloc(row_bytes);
+    if (!row)
+        return jm_fail(err, JM_ENOMEM, "%s: out of memory for one row", t->name);
+    jm_status st = JM_OK;
+    /* A full disk is noticed at once, not after all rows have been encoded. */
+    for (uint32_t r = 0; r < t->rows && st == JM_OK && !ferror(o->f); r++) {
+        st = change->row(change->ctx, t, to, r, row, err);
+        if (st == JM_OK)
+            put(o, row, row_bytes);
+    }
+    free(row);
+    return st;
+}
+
+jm_status jm_gguf_write(const char *path, const jm_gguf *src, const struct jm_gguf_change *change,
+                        jm_err *err)
+{
+    jm_writer w;
+    jm_status st = jm_writer_open(path, &w, err);
+    if (st != JM_OK)
+        return st;
+    struct output o = { .f = w.f };
+    st = put_header(&o, src, change, err);
+    for (size_t i = 0; i < jm_gguf_tensor_count(src) && st == JM_OK; i++) {
+        st = put_tensor(&o, jm_gguf_tensor_at(src, i), change->formats[i], change, err);
+        put_padding(&o, jm_gguf_alignment(src));
+    }
+    if (st == JM_OK)
+        return jm_writer_commit(&w, err);
+    jm_writer_abort(&w);
+    return st;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See quantize.h. */
+#include "workloads/model/quantize.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "workloads/model/gguf.h"
+#include "workloads/model/gguf_write.h"
+
+/* The number general.file_type has for each format that can be written (llama.cpp's list). */
+static uint32_t file_type_of(jm_format to)
+{
+    static const uint32_t numbers[JM_FORMAT_COUNT] = {
+        [JM_F32] = 0, [JM_F16] = 1, [JM_Q4_0] = 2, [JM_Q8_0] = 7, [JM_Q5_0] = 8, [JM_BF16] = 32,
+    };
+    return numbers[to];
+}
+
+/* The largest magnitude that survives: the scale is a half, whose largest value is 65504. */
+static float largest_of(jm_format to)
+{
+    switch (to) {
+    case JM_F16:
+        return 65504.0f;
+    case JM_Q4_0:
+        return 65504.0f * 8.0f;
+    case JM_Q5_0:
+        return 65504.0f * 16.0f;
+    case JM_Q8_0:
+        return 65504.0f * 127.0f;
+    default:
+        return FLT_MAX;
+    }
+}
+
+static jm_format format_for(const struct jm_tensor *t, jm_format to)
+{
+    const struct jm_format_info *info = jm_format_info(to);
+    bool head = strcmp(t->name, "token_embd.weight") == 0 || strcmp(t->name, "output.weight") == 0;
+    if (t->rows == 1)
+        return JM_F32;
+    if (head && info->block_bytes < info->block)
+        to = JM_Q8_0;
+    return jm_format_row_bytes(to, t->cols) > 0 ? to : t->format;
+}
+
+/* ctx: f32 [longest row]. */
+static jm_status encode_row(void *ctx, const struct jm_tensor *t, jm_format to, uint32_t row,
+                            void *dst, jm_err *err)
+{
+    float *x = ctx;
+    size_t row_bytes = jm_format_row_bytes(t->format, t->cols);
+    jm_format_decode(t->format, (const uint8_t *)t->data + (size_t)row * row_bytes, x, t->cols);
+    for (uint32_t i = 0; i < t->cols; i++)
+        if (!(fabsf(x[i]) <= largest_of(to)))
+            return jm_fail(err, JM_EINPUT,
+                           "tensor %s, row %u, column %u: weight %g is too large for %s, or not a "
+                           "number",
+                           t->name, row, i, (double)x[i], jm_format_info(to)->name);
+    jm_format_encode(to, x, dst, t->cols);
+    return JM_OK;
+}
+
+static jm_status quantize(const jm_gguf *in, const char *dst, jm_format to, jm_err *err)
+{
+    size_t n = jm_gguf_tensor_count(in);
+    uint32_t longest = 1;
+    for (size_t i = 0; i < n; i++)
+        if (jm_gguf_tensor_at(in, i)->cols > longest)
+            longest = jm_gguf_tensor_at(in, i)->cols;
+    jm_format *formats = calloc(n > 0 ? n : 1, sizeof *formats);
+    float *row = calloc(longest, sizeof *row);
+    jm_status st = JM_OK;
+    if (!formats || !row) {
+        st = jm_fail(err, JM_ENOMEM, "%s: out of memory", jm_gguf_path(in));
+    } else {
+        for (size_t i = 0; i < n; i++)
+            formats[i] = format_for(jm_gguf_tensor_at(in, i), to);
+        const struct jm_gguf_change change = {
+            .formats = formats, .file_type = file_type_of(to), .row = encode_row, .ctx = row
+        };
+        st = jm_gguf_write(dst, in, &change, err);
+    }
+    free(formats);
+    free(row);
+    return st;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return strcmp(a, b) == 0 ||
+           (stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
+jm_status jm_quantize_file(const char *src, const char *dst, jm_format to, jm_err *err)
+{
+    if ((unsigned)to >= JM_FORMAT_COUNT || !jm_format_info(to)->has_encoder)
+        return jm_fail(err, JM_EUNSUPPORTED,
+                       "%s cannot be written; choose F32, F16, BF16, Q4_0, Q5_0 or Q8_0",
+                       (unsigned)to < JM_FORMAT_COUNT ? jm_format_info(to)->name : "this format");
+    if (same_file(src, dst))
+        return jm_fail(err, JM_EUSAGE, "%s: source and destination are the same file", dst);
+    jm_gguf *in;
+    jm_status st = jm_gguf_open(src, &in, err);
+    if (st != JM_OK)
+        return st;
+    st = quantize(in, dst, to, err);
+    jm_gguf_close(in);
+    return st;
+}

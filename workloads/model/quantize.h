@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Re-encodes the weights of a GGUF file in another number format. */
+#ifndef JM_WORKLOADS_MODEL_QUANTIZE_H
+#define JM_WORKLOADS_MODEL_QUANTIZE_H
+
+#include "backends/format.h"
+#include "base/status.h"
+
+/**
+ * Reads src, writes dst, one tensor after the other.
+ *
+ * - Every matrix (rows > 1) whose row length is whole blocks of `to` is re-encoded; other matrices
+ *   stay as they are.
+ * - token_embd.weight and output.weight go to Q8_0 when `to` has fewer than 8 bits a weight: they
+ *   decide the choice of each token, and errors there are not averaged away by later layers.
+ * - Vectors become F32, which norms need.
+ * - Metadata, general.name among it, are kept; only general.file_type is set anew.
+ *
+ * JM_EUNSUPPORTED: `to` has no encoder. JM_EUSAGE: src and dst are the same file. JM_EINPUT: src is
+ * damaged, or holds a weight that is not finite or too large for `to`. JM_ENOTFOUND, JM_EIO,
+ * JM_ENOMEM. On failure dst is untouched.
+ */
+jm_status jm_quantize_file(const char *src, const char *dst, jm_format to, jm_err *err);
+
+#endif

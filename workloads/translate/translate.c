@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See translate.h. What a user waits for is timed: encoding happens when a sample is issued,
+ * decoding to text when its last token is there. */
+#include "workloads/translate/translate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "workloads/translate/bleu.h"
+#include "workloads/translate/chrf.h"
+#include "workloads/translate/dataset.h"
+#include "workloads/translate/language.h"
+#include "workloads/translate/mt_model.h"
+
+struct sample {
+    const char *source, *reference; /* the data set's */
+    const struct jm_language *lang;
+    uint32_t chars; /* of source */
+};
+
+struct answer {
+    uint32_t index;   /* of its sample */
+    uint32_t n;       /* tokens so far */
+    uint32_t *prompt; /* owned, until done */
+};
+
+struct jm_workload {
+    jm_mt_model model;
+    jm_dataset *data;
+    char data_name[64];
+    char sha256[JM_SHA256_HEX];
+    struct jm_sut sut;
+    struct sample *samples; /* [sut.n_samples], segment by segment */
+    uint32_t max_new;       /* of any sample: tokens kept for each answer */
+    jm_engine *engine;      /* begin to begin */
+    uint32_t max_ids;
+    struct answer *answers; /* [max_ids] */
+    uint32_t *tokens;       /* [max_ids, max_new] */
+    char *text;             /* one answer's text, terminated */
+    struct jm_sink *sink;   /* during step */
+};
+
+static uint32_t count_chars(const char *s)
+{
+    uint32_t n = 0;
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
+}
+
+/* The text of an answer into w->text. */
+static void decode_text(jm_workload *w, uint32_t id)
+{
+    const uint32_t *t = w->tokens + (size_t)id * w->max_new;
+    jm_utf8_stream s = { 0 };
+    size_t at = 0;
+    for (uint32_t i = 0; i < w->answers[id].n; i++) {
+        if (t[i] >= jm_tokenizer_size(w->model.tok))
+            continue; /* a padded row of the embedding: no text */
+        jm_str b = jm_tokenizer_bytes(w->model.tok, t[i]);
+        at += jm_utf8_push(&s, b.p, b.n, w->text + at);
+    }
+    at += jm_utf8_end(&s, w->text + at);
+    w->text[at] = '\0';
+}
+
+static void on_first(void *user, uint32_t id)
+{
+    jm_workload *w = user;
+    jm_sink_first(w->sink, id);
+}
+
+static void on_token(void *user, uint32_t id, uint32_t token)
+{
+    jm_workload *w = user;
+    struct answer *a = &w->answers[id];
+    if (a->n < w->max_new)
+        w->tokens[(size_t)id * w->max_new + a->n++] = token;
+}
+
+static void on_done(void *user, uint32_t id, uint32_t in, uint32_t out, jm_engine_end end)
+{
+    jm_workload *w = user;
+    (void)end;
+    decode_text(w, id);
+    free(w->answers[id].prompt);
+    w->answers[id].prompt = NULL;
+    jm_sink_done(w->sink, id, in, out);
+}
+
+static void forget(jm_workload *w)
+{
+    for (uint32_t i = 0; i < w->max_ids && w->answers; i++)
+        free(w->answers[i].prompt);
+    free(w->answers);
+    free(w->tokens);
+    free(w->text);
+    jm_engine_close(w->engine);
+    w->answers = NULL;
+    w->tokens = NULL;
+    w->text = NULL;
+    w->engine = NULL;
+    w->max_ids = 0;
+}
+
+static jm_status begin(void *state, uint32_t max_ids, jm_err *err)
+{
+    jm_workload *w = state;
+    struct jm_engine_events ev = {
+        .user = w, .first = on_first, .token = on_token, .done = on_done
+    };
+    size_t tokens, text;
+    forget(w);
+    if (max_ids == 0)
+        return jm_fail(err, JM_EUSAGE, "translate: a window without samples");
+    if (!jm_mul_size(max_ids, w->max_new, &tokens) || !jm_mul_size(tokens, 4, &tokens) ||
+        !jm_mul_size(w->model.longest_token, 3 * (size_t)w->max_new, &text) ||
+        !jm_add_size(text, 12 * (size_t)w->max_new + 32, &text))
+        return jm_fail(err, JM_ENOMEM, "translate: %u answers do not fit in memory", max_ids);
+    w->answers = calloc(max_ids, sizeof *w->answers);
+    w->tokens = malloc(tokens);
+    w->text = malloc(text);
+    if (!w->answers || !w->tokens || !w->text) {
+        forget(w);
+        return jm_fail(err, JM_ENOMEM, "translate: out of memory for %u answers", max_ids);
+    }
+    memset(w->tokens, 0, tokens); /* touched now: no page faults while measuring */
+    memset(w->text, 0, text);
+    w->max_ids = max_ids;
+    return jm_mt_engine(&w->model, max_ids, &ev, &w->engine, err);
+}
+
+static jm_status encode(const jm_workload *w, const struct sample *s, uint32_t **ids, uint32_t *n,
+                        jm_err *err)
+{
+    size_t count;
+    jm_status st = jm_prompt_encode(w->model.tok, w->model.prompt, s->lang, jm_language_find("en"),
+                                    s->source, strlen(s->source), ids, &count, err);
+    if (st != JM_OK)
+        return st;
+    if (count >= w->model.params.context) {
+        free(*ids);
+        *ids = NULL;
+        return jm_fail(err, JM_EINPUT,
+                       "%s: a source text of %zu tokens does not fit the model's context of %u",
+                       w->data_name, count, w->model.params.context);
+    }
+    *n = (uint32_t)count;
+    return JM_OK;
+}
+
+static jm_status issue_one(jm_workload *w, struct jm_sample q, jm_err *err)
+{
+    if (q.id >= w->max_ids || q.index >= w->sut.n_samples || w->answers[q.id].prompt)
+        return jm_fail(err, JM_EUSAGE, "translate: sample %u of data %u cannot be issued now", q.id,
+                       q.index);
+    struct answer *a = &w->answers[q.id];
+    struct jm_engine_request r = { .id = q.id };
+    jm_status st = encode(w, &w->samples[q.index], &a->prompt, &r.n_prompt, err);
+    if (st != JM_OK)
+        return st;
+    a->index = q.index;
+    a->n = 0;
+    r.prompt = a->prompt;
+    r.max_new = jm_mt_max_new(r.n_prompt);
+    return jm_engine_submit(w->engine, &r, err);
+}
+
+static jm_status issue(void *state, const struct jm_sample *samples, uint32_t n, jm_err *err)
+{
+    jm_workload *w = state;
+    jm_status st = JM_OK;
+    for (uint32_t i = 0; i < n && st == JM_OK; i++)
+        st = issue_one(w, samples[i], err);
+    return st;
+}
+
+static jm_status step(void *state, struct jm_sink *sink, jm_err *err)
+{
+    jm_workload *w = state;
+    if (!w->engine)
+        return jm_fail(err, JM_EUSAGE, "translate: a step before begin");
+    w->sink = sink;
+    return jm_engine_step(w->engine, err);
+}
+
+/* One word of --languages. */
+static jm_status check_language(const jm_workload *w, const char *code, jm_err *err)
+{
+    const struct jm_language *l = jm_language_find(code);
+    if (!l) {
+        const struct jm_language *near = jm_language_nearest(code);
+        return jm_fail(err, JM_EUSAGE, "no language \"%.40s\"; did you mean %s (%s)?", code,
+                       near ? near->code : "de", near ? near->english : "German");
+    }
+    if (!jm_prompt_can(w->model.tok, w->model.prompt, l))
+        return jm_fail(err, JM_EUSAGE, "%s: the model does not translate into %s (%s)",
+                       jm_gguf_path(w->model.file), l->english, l->code);
+    for (size_t i = 0; i < jm_dataset_languages(w->data); i++)
+        if (jm_language_find(jm_dataset_language(w->data, i)) == l)
+            return JM_OK;
+    return jm_fail(err, JM_EUSAGE, "%s: the data set has no text in %s (%s)", w->data_name,
+                   l->english, l->code);
+}
+
+/* Whether the list, NULL for everything, names l. With l NULL: checks each word of the list. */
+static jm_status walk_list(const jm_workload *w, const char *list, const struct jm_language *l,
+                           bool *found, jm_err *err)
+{
+    jm_status st = JM_OK;
+    *found = list == NULL;
+    while (list && st == JM_OK) {
+        char word[48];
+        list += strspn(list, " ,");
+        size_t n = strcspn(list, " ,");
+        if (n == 0)
+            break;
+        snprintf(word, sizeof word, "%.*s", n < sizeof word ? (int)n : (int)sizeof word - 1, list);
+        if (!l)
+            st = check_language(w, word, err);
+        else if (jm_language_find(word) == l)
+            *found = true;
+        list += n;
+    }
+    return st;
+}
+
+/* Marks wanted languages of the data set: lang[i] NULL where not wanted. */
+static jm_status choose(const jm_workload *w, const char *list, const struct jm_language **lang,
+                        jm_err *err)
+{
+    bool found;
+    jm_status st = walk_list(w, list, NULL, &found, err);
+    for (size_t i = 0; i < jm_dataset_languages(w->data) && st == JM_OK; i++) {
+        const struct jm_language *l = jm_language_find(jm_dataset_language(w->data, i));
+        lang[i] = NULL;
+        if (!l || !jm_prompt_can(w->model.tok, w->model.prompt, l))
+            continue;
+        st = walk_list(w, list, l, &found, err);
+        if (found)
+            lang[i] = l;
+    }
+    return st;
+}
+
+static jm_status collect(jm_workload *w, const char *list, jm_err *err)
+{
+    const struct jm_language *lang[JM_DATASET_LANGS] = { 0 };
+    size_t n_lang = jm_dataset_languages(w->data), n_seg = jm_dataset_segments(w->data), n;
+    jm_status st = choose(w, list, lang, err);
+    if (st != JM_OK)
+        return st;
+    if (!jm_mul_size(n_seg, n_lang, &n) || n > UINT32_MAX ||
+        !(w->samples = calloc(n ? n : 1, sizeof *w->samples)))
+        return jm_fail(err, JM_ENOMEM, "%s: out of memory for its samples", w->data_name);
+    for (size_t s = 0; s < n_seg; s++) {
+        for (size_t i = 0; i < n_lang; i++) {
+            const char *ref =
+                lang[i] ? jm_dataset_reference(w->data, s, jm_dataset_language(w->data, i)) : NULL;
+            const char *src = jm_dataset_source(w->data, s);
+            if (ref)
+                w->samples[w->sut.n_samples++] = (struct sample){
+                    .source = src, .reference = ref, .lang = lang[i], .chars = count_chars(src)
+                };
+        }
+    }
+    if (w->sut.n_samples == 0)
+        return jm_fail(err, JM_EUSAGE, "%s: no text in a language that %s can translate into",
+                       w->data_name, jm_gguf_path(w->model.file));
+    return JM_OK;
+}
+
+/* Positions that the longest sample needs: the cache is made no larger. */
+static jm_status measure(jm_workload *w, uint32_t *context, jm_err *err)
+{
+    uint32_t most = 1;
+    w->max_new = 1;
+    for (uint32_t i = 0; i < w->sut.n_samples; i++) {
+        uint32_t *ids, n;
+        jm_status st = encode(w, &w->samples[i], &ids, &n, err);
+        if (st != JM_OK)
+            return st;
+        free(ids);
+        uint32_t out = jm_mt_max_new(n);
+        w->max_new = out > w->max_new ? out : w->max_new;
+        most = n + out > most ? n + out : most;
+    }
+    *context = most < w->model.params.context ? most : w->model.params.context;
+    return JM_OK;
+}
+
+static void file_name(const char *path, char *out, size_t room)
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(out, room, "%s", slash ? slash + 1 : path);
+}
+
+static void translate_close(jm_workload *w)
+{
+    if (!w)
+        return;
+    forget(w);
+    jm_mt_close(&w->model);
+    jm_dataset_close(w->data);
+    free(w->samples);
+    free(w);
+}
+
+static jm_status prepare(jm_workload *w, const struct jm_workload_config *cfg, jm_err *err)
+{
+    uint32_t context;
+    jm_status st = jm_dataset_open(cfg->data_path, &w->data, err);
+    if (st == JM_OK)
+        st = jm_mt_open(cfg->model_path, cfg->ops, cfg->device, &w->model, err);
+    if (st == JM_OK)
+        st = jm_sha256_file(cfg->model_path, w->sha256, err);
+    if (st == JM_OK)
+        st = collect(w, cfg->languages, err);
+    if (st == JM_OK)
+        st = measure(w, &context, err);
+    return st == JM_OK ? jm_mt_compile(&w->model, cfg->batch, context, err) : st;
+}
+
+static jm_status translate_open(const struct jm_workload_config *cfg, jm_workload **out,
+                                jm_err *err)
+{
+    *out = NULL;
+    jm_workload *w = calloc(1, sizeof *w);
+    if (!w)
+        return jm_fail(err, JM_ENOMEM, "translate: out of memory");
+    w->sut = (struct jm_sut){ .state = w, .begin = begin, .issue = issue, .step = step };
+    file_name(cfg->data_path, w->data_name, sizeof w->data_name);
+    jm_status st = prepare(w, cfg, err);
+    if (st != JM_OK) {
+        translate_close(w);
+        return st;
+    }
+    *out = w;
+    return JM_OK;
+}
+
+static const struct jm_sut *translate_sut(jm_workload *w)
+{
+    return &w->sut;
+}
+
+/* The format that holds most weights of matrices. */
+static jm_format main_format(const jm_gguf *f, uint64_t *parameters)
+{
+    uint64_t weights[JM_FORMAT_COUNT] = { 0 };
+    jm_format best = JM_F32;
+    *parameters = 0;
+    for (size_t i = 0; i < jm_gguf_tensor_count(f); i++) {
+        const struct jm_tensor *t = jm_gguf_tensor_at(f, i);
+        uint64_t n = (uint64_t)t->rows * t->cols;
+        *parameters += n;
+        if (t->rows > 1)
+            weights[t->format] += n;
+        if (weights[t->format] > weights[best])
+            best = t->format;
+    }
+    return best;
+}
+
+static void translate_info(const jm_workload *w, struct jm_model_info *out)
+{
+    const jm_gguf *f = w->model.file;
+    const struct jm_hunyuan *p = &w->model.params;
+    *out = (struct jm_model_info){ .file_bytes = jm_gguf_bytes(f),
+                                   .plan_bytes = w->model.ops->plan_bytes(w->model.plan),
+                                   .layers = p->layers,
+                                   .hidden = p->hidden,
+                                   .context = p->context,
+                                   .vocab = p->vocab };
+    const struct jm_format_info *fi = jm_format_info(main_format(f, &out->parameters));
+    jm_str name;
+    if (jm_gguf_str(f, "general.name", &name) && name.n > 0) {
+        snprintf(out->name, sizeof out->name, "%.*s", name.n < 63 ? (int)name.n : 63, name.p);
+    } else {
+        file_name(jm_gguf_path(f), out->name, sizeof out->name);
+        char *dot = strstr(out->name, ".gguf");
+        if (dot)
+            *dot = '\0';
+    }
+    snprintf(out->architecture, sizeof out->architecture, "hunyuan-dense");
+    snprintf(out->format, sizeof out->format, "%s", fi->name);
+    snprintf(out->data_set, sizeof out->data_set, "%s", w->data_name);
+    snprintf(out->sha256, sizeof out->sha256, "%s", w->sha256);
+    snprintf(out->data_sha256, sizeof out->data_sha256, "%s", jm_dataset_sha256(w->data));
+    out->bits_per_weight_block = 8.0 * fi->block_bytes / fi->block;
+    if (out->parameters > 0)
+        out->bits_per_weight_file = 8.0 * (double)out->file_bytes / (double)out->parameters;
+    (void)jm_gguf_bool(f, "joulemark.synthetic", &out->synthetic);
+}
+
+static jm_status translate_answer(jm_workload *w, uint32_t id, const char **text, jm_err *err)
+{
+    if (id >= w->max_ids)
+        return jm_fail(err, JM_EUSAGE, "translate: answer %u of %u", id, w->max_ids);
+    decode_text(w, id);
+    *text = w->text;
+    return JM_OK;
+}
+
+static void translate_sample(const jm_workload *w, uint32_t index, const char **source,
+                             uint32_t *source_chars, const char **lang)
+{
+    const struct sample *s = &w->samples[index];
+    *source = s->source;
+    *source_chars = s->chars;
+    *lang = s->lang->code;
+}
+
+/* Hypotheses and references of one language, and sums over all. */
+struct scoring {
+    char **hyp;       /* [n], owned */
+    const char **ref; /* [n] */
+    uint64_t hyp_chars, ref_chars;
+    uint32_t languages;
+};
+
+static jm_status score_language(jm_workload *w, uint32_t n, const struct jm_language *l,
+                                struct scoring *s, struct jm_quality *out, jm_err *err)
+{
+    uint32_t m = 0;
+    double chrf, bleu;
+    jm_status st = JM_OK;
+    for (uint32_t id = 0; id < n && st == JM_OK; id++) {
+        const struct sample *q = &w->samples[w->answers[id].index];
+        if (q->lang != l)
+            continue;
+        decode_text(w, id);
+        s->ref[m] = q->reference;
+        s->hyp_chars += count_chars(w->text);
+        s->ref_chars += count_chars(q->reference);
+        s->hyp[m] = strdup(w->text);
+        if (!s->hyp[m++])
+            st = jm_fail(err, JM_ENOMEM, "translate: out of memory scoring");
+    }
+    const char *const *hyp = (const char *const *)s->hyp;
+    bool zh = l->is_chinese || strcmp(l->code, "yue") == 0;
+    if (st == JM_OK && m > 0)
+        st = jm_chrf(hyp, s->ref, m, 2, &chrf, NULL, err);
+    if (st == JM_OK && m > 0)
+        st = jm_bleu(hyp, s->ref, m, zh, &bleu, NULL, err);
+    if (st == JM_OK && m > 0) {
+        if (s->languages++ == 0 || chrf < out->worst) {
+            out->worst = chrf;
+            snprintf(out->worst_lang, sizeof out->worst_lang, "%s", l->code);
+        }
+        out->value += chrf;
+        out->bleu += bleu;
+        out->n += m;
+    }
+    for (uint32_t i = 0; i < m; i++)
+        free(s->hyp[i]);
+    return st;
+}
+
+static jm_status translate_score(jm_workload *w, uint32_t n, struct jm_quality *out, jm_err *err)
+{
+    struct scoring s = { 0 };
+    size_t n_lang;
+    const struct jm_language *all = jm_languages(&n_lang);
+    jm_status st = JM_OK;
+    *out = (struct jm_quality){ .metric = "chrF2++" };
+    if (n == 0 || n > w->max_ids)
+        return jm_fail(err, JM_EUSAGE, "translate: %u answers to score of %u", n, w->max_ids);
+    s.hyp = calloc(n, sizeof *s.hyp);
+    s.ref = calloc(n, sizeof *s.ref);
+    if (!s.hyp || !s.ref)
+        st = jm_fail(err, JM_ENOMEM, "translate: out of memory scoring %u answers", n);
+    for (size_t i = 0; i < n_lang && st == JM_OK; i++)
+        st = score_language(w, n, &all[i], &s, out, err);
+    if (st == JM_OK) { /* n > 0: some language has an answer, no reference is empty */
+        out->value /= s.languages;
+        out->bleu /= s.languages;
+        out->length_ratio = (double)s.hyp_chars / (double)s.ref_chars;
+    }
+    free(s.hyp);
+    free(s.ref);
+    return st;
+}
+
+const struct jm_workload_ops jm_translate_workload = {
+    .name = "translate",
+    .summary = "translate short texts with a language model; quality by chrF2++ and BLEU",
+    .open = translate_open,
+    .close = translate_close,
+    .info = translate_info,
+    .sut = translate_sut,
+    .score = translate_score,
+    .answer = translate_answer,
+    .sample = translate_sample,
+};

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The door between the harness and workloads. A workload owns a model, a data set, a decoding
+ * procedure and a quality metric, and is a system under test (harness/sut.h). */
+#ifndef JM_WORKLOADS_WORKLOAD_H
+#define JM_WORKLOADS_WORKLOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backends/backend.h"
+#include "base/sha256.h"
+#include "base/status.h"
+#include "harness/sut.h"
+
+struct jm_workload_config {
+    const char *model_path;
+    const char *data_path; /* CSV: id,lang,text */
+    const char *languages; /* target languages, comma separated; NULL: all the model can do */
+    uint32_t batch;        /* sequences decoded together at most; > 0 */
+    const struct jm_backend_ops *ops;
+    jm_device *device; /* open; outlives the workload */
+};
+
+struct jm_model_info {
+    char name[64];         /* general.name or the file's name without .gguf */
+    char architecture[32]; /* "hunyuan-dense" */
+    char sha256[JM_SHA256_HEX];
+    uint64_t parameters;          /* weights in all tensors */
+    char format[16];              /* most frequent matrix format by weights: "Q4_0" */
+    double bits_per_weight_block; /* of that format: block bytes * 8 / block */
+    double bits_per_weight_file;  /* file bytes * 8 / parameters */
+    uint64_t file_bytes;
+    bool synthetic; /* random weights */
+    char data_set[64];
+    char data_sha256[JM_SHA256_HEX];
+    size_t plan_bytes; /* backend memory */
+    uint32_t layers, hidden, context, vocab;
+};
+
+struct jm_quality {
+    char metric[16]; /* "chrF2++" */
+    double value;    /* mean over languages of the corpus score, 0..100 */
+    double bleu;     /* the same for BLEU */
+    double worst;    /* lowest language score */
+    char worst_lang[16];
+    double length_ratio; /* output characters over reference characters */
+    uint32_t n;          /* answers scored */
+};
+
+typedef struct jm_workload jm_workload;
+
+struct jm_workload_ops {
+    const char *name;    /* "translate" */
+    const char *summary; /* one line */
+    jm_status (*open)(const struct jm_workload_config *cfg, jm_workload **out, jm_err *err);
+    void (*close)(jm_workload *w);
+    void (*info)(const jm_workload *w, struct jm_model_info *out);
+    const struct jm_sut *(*sut)(jm_workload *w);
+    /* Of what was answered since begin: ids 0..n-1, all done. */
+    jm_status (*score)(jm_workload *w, uint32_t n, struct jm_quality *out, jm_err *err);
+    /* Text of answer id, terminated, valid UTF-8; owned by w until the next call or begin. */
+    jm_status (*answer)(jm_workload *w, uint32_t id, const char **text, jm_err *err);
+    /* Source text, its length in Unicode characters, and target language of a data sample. */
+    void (*sample)(const jm_workload *w, uint32_t index, const char **source,
+                   uint32_t *source_chars, const char **lang);
+};
+
+/* All workloads; *n of them. */
+const struct jm_workload_ops *const *jm_workloads(size_t *n);
+
+#endif
