@@ -198,10 +198,24 @@ static void clean(char *s)
             *s = ' ';
 }
 
-/* Weight format, with model and backend where the file holds several of them. */
+/* Whether some weight format occurs with more than one model. */
+static bool formats_are_shared(const struct table *t)
+{
+    for (size_t r = 1; r < t->rows; r++) {
+        for (size_t q = 1; q < r; q++) {
+            if (strcmp(text_at(t, q, "weight_format"), text_at(t, r, "weight_format")) == 0 &&
+                strcmp(text_at(t, q, "model"), text_at(t, r, "model")) != 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Weight format, with the model where the format alone is not clear, and the backend where the file
+ * holds several. */
 static void label_of(const struct table *t, size_t r, char out[LABEL])
 {
-    bool model = varies(t, "model"), backend = varies(t, "backend");
+    bool model = formats_are_shared(t), backend = varies(t, "backend");
 
     snprintf(out, LABEL, "%.30s%s%.20s%s%.20s", model ? text_at(t, r, "model") : "",
              model ? " " : "", text_at(t, r, "weight_format"), backend ? " " : "",

@@ -35,7 +35,7 @@ static void usage(FILE *f)
     fputs("\nexamples:\n"
           "  joulemark run --suite suites/default.ini\n"
           "  joulemark run --model tiny-mt-f16.gguf --scenario offline --batch 32\n"
-          "  joulemark run --format Q4_0 --scenario single-stream --min-duration-s 30\n\n"
+          "  joulemark run --format Q4_0 --scenario single-stream --min_duration_s 30\n\n"
           "exit codes: 0 all valid; 1 a run failed; 2 usage; 3 bad input; 4 system;\n"
           "            5 unsupported; 130 interrupted\n",
           f);
@@ -44,7 +44,7 @@ static void usage(FILE *f)
 struct request {
     const char *suite_file, *results;
     enum jm_progress_mode mode;
-    bool plots;
+    bool plots, options; /* options: some run option was given */
     struct jm_run_config one;
 };
 
@@ -85,10 +85,18 @@ static int parse(int argc, char **argv, struct request *q)
                       : strcmp(mode, "none") == 0 ? JM_PROGRESS_NONE
                                                   : JM_PROGRESS_AUTO;
             i++;
-        } else if (jm_option_parse(&q->one, argc, argv, &i, &err) != JM_OK) {
+        } else if (jm_option_parse(&q->one, argc, argv, &i, &err) == JM_OK) {
+            q->options = true;
+        } else {
             fprintf(stderr, "joulemark run: %s; see 'joulemark run --help'\n", err.text);
             return JM_EXIT_USAGE;
         }
+    }
+    if (q->suite_file && q->options) {
+        fputs(
+            "joulemark run: --suite and run options exclude each other; put them into the suite\n",
+            stderr);
+        return JM_EXIT_USAGE;
     }
     return -1;
 }

@@ -212,6 +212,31 @@ static void test_swiglu(void)
     }
 }
 
+/* Bit for bit: both round to nearest even, and sums of integers are exact. */
+static void test_quantise(void)
+{
+    float x[96], want_d[3], got_d[3];
+    int8_t want_q[96], got_q[96];
+    int32_t want_sum[3], got_sum[3];
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        const struct jm_cpu_kernels *set = jm_cpu_kernels_for(sets[s]);
+        for (size_t c = 0; set && c < 200; c++) {
+            jm_rng r = { .state = seed + c };
+            for (size_t i = 0; i < 96; i++)
+                x[i] = i / 32 == c % 4 ? 0.0f : random_float(&r, powf(10, (float)(c % 60) - 35));
+            if (c % 10 == 9)
+                x[c % 96] = c % 20 == 9 ? NAN : -INFINITY;
+            jm_cpu_scalar.quantise(x, 96, want_q, want_d, want_sum);
+            set->quantise(x, 96, got_q, got_d, got_sum);
+            CU_ASSERT(memcmp(want_q, got_q, 96) == 0);
+            CU_ASSERT(memcmp(want_sum, got_sum, sizeof want_sum) == 0);
+            for (size_t b = 0; b < 3; b++)
+                CU_ASSERT((isnan(want_d[b]) && isnan(got_d[b])) ||
+                          fabsf(want_d[b] - got_d[b]) <= 0.0f);
+        }
+    }
+}
+
 static void test_unknown_set(void)
 {
     CU_ASSERT_PTR_NULL(jm_cpu_kernels_for("sse9"));
@@ -229,6 +254,7 @@ int main(void)
     CU_add_test(s, "linear", test_linear);
     CU_add_test(s, "attend", test_attend);
     CU_add_test(s, "swiglu", test_swiglu);
+    CU_add_test(s, "quantise", test_quantise);
     CU_add_test(s, "unknown set", test_unknown_set);
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();

@@ -220,7 +220,7 @@ static void test_merges(void)
     jm_tokenizer *t;
 
     CU_ASSERT_FATAL(open_vocab(&v, &t) == JM_OK);
-    CU_ASSERT(encodes_to(t, "", true, NULL, 0));
+    CU_ASSERT(encodes_to(t, "", true, &(uint32_t){ 0 }, 0));
     CU_ASSERT(encodes_to(t, "abc", false, (uint32_t[]){ 259 }, 1));
     CU_ASSERT(encodes_to(t, "ab", false, (uint32_t[]){ 258 }, 1)); /* the first duplicate */
     CU_ASSERT(encodes_to(t, "aaa", false, (uint32_t[]){ 260, 'a' }, 2));

@@ -18,28 +18,6 @@ static struct share share_of(uint32_t n, uint32_t m, uint32_t members)
                            .to = (uint32_t)((uint64_t)n * (m + 1) / members) };
 }
 
-/* d = largest / 127, q = round(x / d). A block of zeros, or one that is not finite, has d 0 and
- * NaN: zeros stay zero, and NaN reaches the answer instead of being hidden. */
-static void quantise_row(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum)
-{
-    for (uint32_t b = 0; b < cols / BLOCK; b++, x += BLOCK, q += BLOCK) {
-        float largest = 0.0f, sane = 0.0f;
-        for (int i = 0; i < BLOCK; i++) {
-            largest = fmaxf(largest, fabsf(x[i]));
-            sane += x[i] * 0.0f;
-        }
-        float inverse = largest > 1e-30f && sane == 0.0f ? 127.0f / largest : 0.0f;
-        int32_t total = 0;
-        for (int i = 0; i < BLOCK; i++) {
-            int32_t v = (int32_t)lrintf(sane == 0.0f ? x[i] * inverse : 0.0f);
-            q[i] = (int8_t)v;
-            total += v;
-        }
-        d[b] = sane == 0.0f ? largest / 127.0f : NAN;
-        sum[b] = total;
-    }
-}
-
 static void rms_norm_row(const struct jm_node *n, const float *x, float *y)
 {
     const float *w = n->w.data;
@@ -116,8 +94,8 @@ static void run_rows(jm_plan *p, struct jm_step *s, struct share rows)
             break;
         }
         if (s->quantise)
-            quantise_row(y, n->cols, s->q + r * cols, s->d + r * (cols / BLOCK),
-                         s->sum + r * (cols / BLOCK));
+            p->dev->kernels->quantise(y, n->cols, s->q + r * cols, s->d + r * (cols / BLOCK),
+                                      s->sum + r * (cols / BLOCK));
     }
 }
 
@@ -165,8 +143,8 @@ static void quantise_rows(jm_plan *p, struct jm_step *s, struct share rows)
     size_t cols = s->node.cols;
     jm_team_barrier(p->dev->team);
     for (uint32_t r = rows.from; r < rows.to; r++)
-        quantise_row(s->out + r * cols, s->node.cols, s->q + r * cols, s->d + r * (cols / BLOCK),
-                     s->sum + r * (cols / BLOCK));
+        p->dev->kernels->quantise(s->out + r * cols, s->node.cols, s->q + r * cols,
+                                  s->d + r * (cols / BLOCK), s->sum + r * (cols / BLOCK));
 }
 
 static void run_member(void *arg, uint32_t m)

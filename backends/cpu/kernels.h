@@ -32,13 +32,20 @@ typedef void jm_attend_fn(const float *q, const float *k, const float *v, size_t
 /* out[i] = gate[i] / (1 + exp(-gate[i])) * up[i] */
 typedef void jm_swiglu_fn(const float *gate, const float *up, float *out, size_t n);
 
+/* One row of f32 [cols], cols % 32 == 0, as the quantised linears take it: see jm_acts. A block of
+ * zeros has d 0; one that is not finite has d NaN, so that it is not hidden. */
+typedef void jm_quantise_fn(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum);
+
 struct jm_cpu_kernels {
     const char *isa;
     uint32_t group; /* outputs that pack.h interleaves; 1: weights stay as the file has them */
     jm_linear_fn *linear;
     jm_attend_fn *attend;
     jm_swiglu_fn *swiglu;
+    jm_quantise_fn *quantise;
 };
+
+jm_quantise_fn jm_cpu_quantise; /* in C, for every set without a faster one */
 
 extern const struct jm_cpu_kernels jm_cpu_scalar, jm_cpu_avx2, jm_cpu_avx512;
 

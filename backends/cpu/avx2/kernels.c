@@ -221,7 +221,7 @@ static void attend(const float *q, const float *k, const float *v, size_t stride
     float largest = -INFINITY, total = 0.0f;
     for (uint32_t p = 0; p < n; p++) {
         scores[p] = dot(q, k + p * stride, dim) * scale;
-        largest = fmaxf(largest, scores[p]);
+        largest = scores[p] > largest ? scores[p] : largest;
     }
     for (uint32_t p = 0; p < n; p++) {
         scores[p] = expf(scores[p] - largest);
@@ -243,5 +243,10 @@ static void attend(const float *q, const float *k, const float *v, size_t stride
 }
 
 const struct jm_cpu_kernels jm_cpu_avx2 = {
-    .isa = "avx2", .group = LANES, .linear = linear, .attend = attend, .swiglu = swiglu
+    .isa = "avx2",
+    .group = LANES,
+    .linear = linear,
+    .attend = attend,
+    .swiglu = swiglu,
+    .quantise = jm_cpu_quantise,
 };

@@ -4,6 +4,7 @@
  * A tile of R rows x G groups keeps R * G sums in registers; each weight vector is loaded and
  * widened once for all R rows. Every sum runs over k in the same order whatever the tile, so a row
  * gets the same result alone and among others. */
+#include <float.h>
 #include <immintrin.h>
 #include <math.h>
 
@@ -243,7 +244,7 @@ INLINE __m512 exp_ps(__m512 x)
 
 INLINE __mmask16 first(size_t left)
 {
-    return left >= LANES ? (__mmask16)0xffff : (__mmask16)((1u << left) - 1u);
+    return (__mmask16)(left >= LANES ? 0xffffu : (1u << left) - 1u);
 }
 
 static void swiglu(const float *gate, const float *up, float *out, size_t n)
@@ -260,6 +261,32 @@ static void swiglu(const float *gate, const float *up, float *out, size_t n)
     }
 }
 
+/* out [dim] = sum_p scores[p] * v[p], 64 columns at a time so that four sums run side by side */
+INLINE void weigh_values(const float *v, size_t stride, uint32_t dim, uint32_t n,
+                         const float *scores, __m512 inverse, float *out)
+{
+    for (uint32_t at = 0; at < dim; at += 4 * LANES) {
+        __mmask16 m[4];
+        __m512 s[4];
+#pragma GCC unroll 4
+        for (uint32_t j = 0; j < 4; j++) {
+            uint32_t c = at + j * LANES;
+            m[j] = c < dim ? first(dim - c) : 0;
+            s[j] = _mm512_setzero_ps();
+        }
+        for (uint32_t p = 0; p < n; p++) {
+            const __m512 e = _mm512_set1_ps(scores[p]);
+            const float *row = v + p * stride + at;
+#pragma GCC unroll 4
+            for (uint32_t j = 0; j < 4; j++)
+                s[j] = _mm512_fmadd_ps(e, _mm512_maskz_loadu_ps(m[j], row + j * LANES), s[j]);
+        }
+#pragma GCC unroll 4
+        for (uint32_t j = 0; j < 4; j++)
+            _mm512_mask_storeu_ps(out + at + j * LANES, m[j], _mm512_mul_ps(s[j], inverse));
+    }
+}
+
 static void attend(const float *q, const float *k, const float *v, size_t stride, uint32_t dim,
                    uint32_t n, float scale, float *scores, float *out)
 {
@@ -272,7 +299,7 @@ static void attend(const float *q, const float *k, const float *v, size_t stride
                                 _mm512_maskz_loadu_ps(m, k + p * stride + i), s);
         }
         scores[p] = _mm512_reduce_add_ps(s) * scale;
-        largest = fmaxf(largest, scores[p]);
+        largest = scores[p] > largest ? scores[p] : largest; /* a NaN stays in scores */
     }
     __m512 total = _mm512_setzero_ps();
     for (uint32_t p = 0; p < n; p += LANES) {
@@ -282,17 +309,34 @@ static void attend(const float *q, const float *k, const float *v, size_t stride
         total = _mm512_mask_add_ps(total, m, total, e);
         _mm512_mask_storeu_ps(scores + p, m, e);
     }
-    const __m512 inverse = _mm512_set1_ps(1.0f / _mm512_reduce_add_ps(total));
-    for (uint32_t i = 0; i < dim; i += LANES) {
-        __mmask16 m = first(dim - i);
-        __m512 s = _mm512_setzero_ps();
-        for (uint32_t p = 0; p < n; p++)
-            s = _mm512_fmadd_ps(_mm512_set1_ps(scores[p]),
-                                _mm512_maskz_loadu_ps(m, v + p * stride + i), s);
-        _mm512_mask_storeu_ps(out + i, m, _mm512_mul_ps(s, inverse));
+    weigh_values(v, stride, dim, n, scores, _mm512_set1_ps(1.0f / _mm512_reduce_add_ps(total)),
+                 out);
+}
+
+static void quantise(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum)
+{
+    for (uint32_t b = 0; b < cols / BLOCK; b++, x += BLOCK, q += BLOCK) {
+        __m512 x0 = _mm512_loadu_ps(x), x1 = _mm512_loadu_ps(x + LANES);
+        __m512 a0 = _mm512_abs_ps(x0), a1 = _mm512_abs_ps(x1), top = _mm512_set1_ps(FLT_MAX);
+        int sane = _mm512_cmp_ps_mask(a0, top, _CMP_NLE_UQ) == 0 &&
+                   _mm512_cmp_ps_mask(a1, top, _CMP_NLE_UQ) == 0;
+        float largest = _mm512_reduce_max_ps(_mm512_max_ps(a0, a1));
+        __m512 inverse = _mm512_set1_ps(largest > 1e-30f && sane ? 127.0f / largest : 0.0f);
+        __mmask16 keep = sane ? 0xffff : 0;
+        __m512i i0 = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(x0, inverse));
+        __m512i i1 = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(x1, inverse));
+        _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(i0));
+        _mm_storeu_si128((__m128i *)(void *)(q + LANES), _mm512_cvtepi32_epi8(i1));
+        d[b] = sane ? largest / 127.0f : NAN;
+        sum[b] = _mm512_reduce_add_epi32(_mm512_add_epi32(i0, i1));
     }
 }
 
 const struct jm_cpu_kernels jm_cpu_avx512 = {
-    .isa = "avx512", .group = LANES, .linear = linear, .attend = attend, .swiglu = swiglu
+    .isa = "avx512",
+    .group = LANES,
+    .linear = linear,
+    .attend = attend,
+    .swiglu = swiglu,
+    .quantise = quantise,
 };

@@ -69,6 +69,35 @@ static void swiglu(const float *gate, const float *up, float *out, size_t n)
         out[i] = (float)(gate[i] / (1.0 + exp(-(double)gate[i])) * up[i]);
 }
 
+enum { BLOCK = 32 };
+
+/* d = largest / 127, q = round(x / d). A block of zeros, or one that is not finite, has d 0 and
+ * NaN: zeros stay zero, and NaN reaches the answer instead of being hidden. */
+void jm_cpu_quantise(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum)
+{
+    for (uint32_t b = 0; b < cols / BLOCK; b++, x += BLOCK, q += BLOCK) {
+        float largest = 0.0f, sane = 0.0f;
+        for (int i = 0; i < BLOCK; i++) {
+            largest = fmaxf(largest, fabsf(x[i]));
+            sane += x[i] * 0.0f;
+        }
+        float inverse = largest > 1e-30f && sane == 0.0f ? 127.0f / largest : 0.0f;
+        int32_t total = 0;
+        for (int i = 0; i < BLOCK; i++) {
+            int32_t v = (int32_t)lrintf(sane == 0.0f ? x[i] * inverse : 0.0f);
+            q[i] = (int8_t)v;
+            total += v;
+        }
+        d[b] = sane == 0.0f ? largest / 127.0f : NAN;
+        sum[b] = total;
+    }
+}
+
 const struct jm_cpu_kernels jm_cpu_scalar = {
-    .isa = "scalar", .group = 1, .linear = linear, .attend = attend, .swiglu = swiglu
+    .isa = "scalar",
+    .group = 1,
+    .linear = linear,
+    .attend = attend,
+    .swiglu = swiglu,
+    .quantise = jm_cpu_quantise,
 };
