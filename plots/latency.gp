@@ -12,7 +12,7 @@ set logscale x
 set yrange [0:1.02]
 set ytics 0.1
 set format x "%g"
-set key bottom right box lc rgb "#d8d8d8" opaque
+set key top left
 do for [t in "svg png"] {
     if (t eq "svg") { set terminal @SVG } else { set terminal @PNG }
     set output out.".".t
