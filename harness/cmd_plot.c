@@ -34,7 +34,8 @@ enum { LABEL = 96, MAX_RUNS = 12, NO_COLUMN = -1 };
 
 /* A CSV file in memory: cells of the header and rows; row 0 is the header. */
 struct table {
-    char **cell; /* [cells] owned */
+    bool name_models; /* some weight format occurs with more than one model */
+    char **cell;      /* [cells] owned */
     size_t cells, cell_room;
     size_t *row; /* [rows + 1] first cell of each row; the last is the end */
     size_t rows, row_room;
@@ -173,31 +174,6 @@ static void drop_incomplete(struct table *t)
     }
 }
 
-/* Reads results: first strictly, by the schema, so that a damaged or newer file is refused. */
-static jm_status results_read(const char *path, struct table *t, jm_err *err)
-{
-    struct jm_record *rows;
-    size_t n;
-    jm_status st = jm_csv_read(path, &rows, &n, err);
-
-    *t = (struct table){ .cell = NULL };
-    if (st != JM_OK)
-        return st;
-    free(rows);
-    st = table_read(path, t, err);
-    if (st == JM_OK)
-        drop_incomplete(t);
-    return st;
-}
-
-/* What gnuplot's data files cannot hold inside quotes becomes a blank. */
-static void clean(char *s)
-{
-    for (; *s; s++)
-        if ((unsigned char)*s < ' ' || *s == '"' || *s == '\\' || *s == 127)
-            *s = ' ';
-}
-
 /* Whether some weight format occurs with more than one model. */
 static bool formats_are_shared(const struct table *t)
 {
@@ -211,11 +187,38 @@ static bool formats_are_shared(const struct table *t)
     return false;
 }
 
+/* Reads results: first strictly, by the schema, so that a damaged or newer file is refused. */
+static jm_status results_read(const char *path, struct table *t, jm_err *err)
+{
+    struct jm_record *rows;
+    size_t n;
+    jm_status st = jm_csv_read(path, &rows, &n, err);
+
+    *t = (struct table){ .cell = NULL };
+    if (st != JM_OK)
+        return st;
+    free(rows);
+    st = table_read(path, t, err);
+    if (st == JM_OK) {
+        drop_incomplete(t);
+        t->name_models = formats_are_shared(t);
+    }
+    return st;
+}
+
+/* What gnuplot's data files cannot hold inside quotes becomes a blank. */
+static void clean(char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < ' ' || *s == '"' || *s == '\\' || *s == 127)
+            *s = ' ';
+}
+
 /* Weight format, with the model where the format alone is not clear, and the backend where the file
  * holds several. */
 static void label_of(const struct table *t, size_t r, char out[LABEL])
 {
-    bool model = formats_are_shared(t), backend = varies(t, "backend");
+    bool model = t->name_models, backend = varies(t, "backend");
 
     snprintf(out, LABEL, "%.30s%s%.20s%s%.20s", model ? text_at(t, r, "model") : "",
              model ? " " : "", text_at(t, r, "weight_format"), backend ? " " : "",
