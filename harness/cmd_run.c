@@ -171,7 +171,8 @@ static int run_all(const struct request *q, const struct jm_run_config *runs, si
 
 static int finish(const struct request *q, const char *csv)
 {
-    printf("\nrecords  %s\n", csv);
+    printf("\nrecords  %s\nanswers  %.*s/RUN/samples.csv\n", csv,
+           (int)(strlen(csv) - strlen(".csv")), csv);
     if (!q->plots)
         return JM_EXIT_OK;
     char *plots = jm_asprintf("%s/plots", q->results);
