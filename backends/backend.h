@@ -11,7 +11,7 @@
 #include "backends/graph.h"
 #include "base/status.h"
 
-#define JM_BACKEND_ABI 1u /* raise on any change below or in graph.h or format.h */
+#define JM_BACKEND_ABI 2u /* raise on any change below or in graph.h or format.h */
 
 typedef struct jm_device jm_device; /* the backend's own */
 typedef struct jm_plan jm_plan;     /* a compiled graph, the backend's own */

@@ -115,12 +115,13 @@ jm_value jm_rope(jm_graph *g, jm_value x, uint32_t head_dim, float base)
 {
     bool gathered;
     uint32_t cols = cols_of(g, x, &gathered);
-    want(g, head_dim > 0 && head_dim % 2 == 0 && cols % head_dim == 0 && !gathered && base > 0,
-         JM_OP_ROPE, "the head size is odd, or does not divide the input");
+    want(g, head_dim > 0 && head_dim % 2 == 0 && cols % head_dim == 0 && base > 0, JM_OP_ROPE,
+         "the head size is odd, or does not divide the input");
     return push(g, (struct jm_node){ .op = JM_OP_ROPE,
                                      .in = { x },
                                      .n_in = 1,
                                      .cols = cols,
+                                     .gathered = gathered,
                                      .rope_base = base,
                                      .head_dim = head_dim });
 }
@@ -133,12 +134,13 @@ jm_value jm_attention(jm_graph *g, jm_value q, jm_value k, jm_value v, uint32_t 
     uint64_t hq = (uint64_t)n_heads * head_dim, hk = (uint64_t)n_kv_heads * head_dim;
     want(g,
          head_dim > 0 && n_kv_heads > 0 && n_heads % n_kv_heads == 0 && cq == hq && ck == hk &&
-             cv == hk && !gq && !gk && !gv,
+             cv == hk && !gk && !gv,
          JM_OP_ATTENTION, "heads and inputs do not fit together");
     return push(g, (struct jm_node){ .op = JM_OP_ATTENTION,
                                      .in = { q, k, v },
                                      .n_in = 3,
                                      .cols = cq,
+                                     .gathered = gq,
                                      .head_dim = head_dim,
                                      .n_heads = n_heads,
                                      .n_kv_heads = n_kv_heads,

@@ -80,7 +80,8 @@ jm_value jm_linear(jm_graph *g, jm_value x, const struct jm_tensor *w);
 /* w: f32, cols == part; the columns of x are a multiple of part. */
 jm_value jm_rms_norm(jm_graph *g, jm_value x, const struct jm_tensor *w, float eps, uint32_t part);
 jm_value jm_rope(jm_graph *g, jm_value x, uint32_t head_dim, float base);
-/* q: n_heads * head_dim columns; k, v: n_kv_heads * head_dim. */
+/* q: n_heads * head_dim columns; k, v: n_kv_heads * head_dim. q may be gathered: then all rows of k
+ * and v are appended, and only the gathered rows attend. */
 jm_value jm_attention(jm_graph *g, jm_value q, jm_value k, jm_value v, uint32_t n_heads,
                       uint32_t n_kv_heads, uint32_t head_dim, float scale);
 jm_value jm_swiglu(jm_graph *g, jm_value gate, jm_value up);

@@ -4,6 +4,7 @@
 #include <CUnit/Basic.h>
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,17 +50,19 @@ struct acts {
     float *f, *d;
     int8_t *q;
     int32_t *sum;
+    int16_t *q16;
 };
 
-/* Activations of which the quantised ones are exactly what the float ones say, so that all kinds
- * can be held against one reference: f = q * d. */
-static struct acts random_acts(jm_rng *r, uint32_t rows, uint32_t cols, float scale)
+/* Activations of which the integer ones are exactly what the float ones say, so that all kinds can
+ * be held against one reference: f = q * d. bits: 8, or 14 for q16. */
+static struct acts random_acts(jm_rng *r, uint32_t rows, uint32_t cols, float scale, int bits)
 {
-    uint32_t n = cols / BLOCK;
+    uint32_t n = cols / BLOCK, levels = (1u << bits) - 1;
     struct acts a = { .f = malloc(rows * cols * sizeof(float)),
                       .d = malloc((rows * n + 1) * sizeof(float)),
                       .q = malloc(rows * cols),
-                      .sum = calloc(rows * n + 1, sizeof(int32_t)) };
+                      .sum = calloc(rows * n + 1, sizeof(int32_t)),
+                      .q16 = malloc(rows * cols * sizeof(int16_t)) };
     for (uint32_t i = 0; i < rows * cols; i++) {
         uint32_t b = i / cols * n + i % cols / BLOCK;
         if (n == 0) {
@@ -68,9 +71,13 @@ static struct acts random_acts(jm_rng *r, uint32_t rows, uint32_t cols, float sc
         }
         if (i % cols % BLOCK == 0)
             a.d[b] = jm_rng_below(r, 9) ? fabsf(random_float(r, scale)) : 0.0f;
-        a.q[i] = (int8_t)((int)jm_rng_below(r, 255) - 127);
-        a.sum[b] += a.q[i];
-        a.f[i] = (float)a.q[i] * a.d[b];
+        int q = (int)jm_rng_below(r, levels) - (int)(levels / 2);
+        if (i % 7 == 0) /* the extremes, where sums are largest */
+            q = (int)(levels / 2);
+        a.q[i] = (int8_t)q;
+        a.q16[i] = (int16_t)q;
+        a.sum[b] += q;
+        a.f[i] = (float)q * a.d[b];
     }
     return a;
 }
@@ -81,18 +88,36 @@ static void free_acts(struct acts *a)
     free(a->d);
     free(a->q);
     free(a->sum);
+    free(a->q16);
+}
+
+/* JM_PACK_I16 rounds weights to half of 2^-13 of the power of two above the block's largest. */
+static double rounding(const float *row, const float *x)
+{
+    float largest = 0;
+    double mag = 0;
+    int exponent;
+    for (int i = 0; i < BLOCK; i++) {
+        largest = fmaxf(largest, fabsf(row[i]));
+        mag += fabs((double)x[i]);
+    }
+    frexpf(largest, &exponent);
+    return ldexp(0.5, exponent - 13) * mag;
 }
 
 /* Higham 2002, 3.1: a chain of n roundings is off by at most about n u sum|x w|. n: one rounding a
  * product-sum and one for each widened scale. */
-static double bound(const struct jm_tensor *t, uint32_t o, const float *x, float *row)
+static double bound(const struct jm_packed *p, uint32_t o, const float *x, float *row)
 {
+    const struct jm_tensor *t = &p->t;
     size_t bytes = jm_format_row_bytes(t->format, t->cols);
-    double mag = 0;
+    double mag = 0, rounded = 0;
     jm_format_decode(t->format, (const uint8_t *)t->data + o * bytes, row, t->cols);
+    for (uint32_t k = 0; k < t->cols && p->kind == JM_PACK_I16; k += BLOCK)
+        rounded += rounding(row + k, x + k);
     for (uint32_t k = 0; k < t->cols; k++)
         mag += fabs((double)row[k] * x[k]);
-    return (t->cols + 8.0) * (FLT_EPSILON / 2) * mag + FLT_MIN;
+    return (t->cols + 8.0) * (FLT_EPSILON / 2) * mag + rounded + FLT_MIN;
 }
 
 static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t rows, uint32_t cols,
@@ -102,26 +127,32 @@ static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t r
     struct jm_tensor t = { .name = "w", .format = f, .cols = cols, .rows = rows };
     void *data = random_weight(&r, f, rows, cols, scale);
     t.data = data;
-    struct acts a = random_acts(&r, n, cols, scale);
-    struct jm_acts x = { .f = a.f, .q = a.q, .d = a.d, .sum = a.sum, .cols = cols };
+    bool wide = f == JM_F16 && k->pack.f16 == JM_PACK_I16;
+    struct acts a = random_acts(&r, n, cols, scale, wide ? 14 : 8);
+    struct jm_acts x = {
+        .f = a.f, .q = a.q, .d = a.d, .sum = a.sum, .q16 = a.q16, .d16 = a.d, .cols = cols
+    };
     struct jm_packed plain, packed;
     float *want = calloc(n * rows, sizeof *want), *got = malloc((n * rows + 16) * sizeof *got);
     float *one = malloc(rows * sizeof *one), *row = malloc(cols * sizeof *row);
-    CU_ASSERT_FATAL(jm_pack(&t, 1, &plain, NULL) == JM_OK);
-    CU_ASSERT_FATAL(jm_pack(&t, k->group, &packed, NULL) == JM_OK);
+    CU_ASSERT_FATAL(jm_pack(&t, jm_cpu_scalar.pack, &plain, NULL) == JM_OK);
+    CU_ASSERT_FATAL(jm_pack(&t, k->pack, &packed, NULL) == JM_OK);
     for (uint32_t i = 0; i < n * rows + 16; i++)
         got[i] = 12345.0f;
     jm_cpu_scalar.linear(&plain, &x, n, want, rows, 0, plain.n_groups, row);
     k->linear(&packed, &x, n, got, rows, 0, packed.n_groups, row);
     uint32_t bad = 0;
     for (uint32_t i = 0; i < n * rows; i++)
-        bad += !(fabs((double)got[i] - want[i]) <= bound(&t, i % rows, a.f + i / rows * cols, row));
+        bad += !(fabs((double)got[i] - want[i]) <=
+                 bound(&packed, i % rows, a.f + i / rows * cols, row));
     for (uint32_t i = 0; i < 16; i++)
         bad += got[n * rows + i] != 12345.0f; /* nothing written behind the end */
     struct jm_acts last = { .f = a.f + (n - 1) * cols,
                             .q = a.q + (n - 1) * cols,
                             .d = a.d + (n - 1) * (cols / BLOCK),
                             .sum = a.sum + (n - 1) * (cols / BLOCK),
+                            .q16 = a.q16 + (n - 1) * cols,
+                            .d16 = a.d + (n - 1) * (cols / BLOCK),
                             .cols = cols };
     k->linear(&packed, &last, 1, one, rows, 0, packed.n_groups, row);
     bad += memcmp(one, got + (n - 1) * rows, rows * sizeof *one) != 0;
@@ -153,36 +184,132 @@ static void test_linear(void)
         for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
             uint32_t block = jm_format_info(formats[f])->block;
             for (size_t o = 0; o < sizeof outs / sizeof *outs; o++) {
-                for (size_t n = 0; n < sizeof rows / sizeof *rows; n++)
-                    check_linear(k, formats[f], outs[o], block == 1 ? 37 + (uint32_t)n : block * 2,
-                                 rows[n], scales[(o + n) % 3]);
+                for (size_t n = 0; n < sizeof rows / sizeof *rows; n++) {
+                    uint32_t odd = n % 2 ? 37 + (uint32_t)n : 96; /* columns */
+                    check_linear(k, formats[f], outs[o], block == 1 ? odd : block * 2, rows[n],
+                                 scales[(o + n) % 3]);
+                }
             }
         }
     }
 }
 
+/* F16 weights that are not finite make the answer NaN, as they would in floating point. */
+static void test_not_finite(void)
+{
+    uint16_t w[64] = { 0 };
+    int16_t q16[32] = { 1 };
+    float f[32] = { 1 }, d16[1] = { 1 }, y[2];
+    w[3] = 0x7c00; /* infinity, in row 0 */
+    struct jm_tensor t = { .name = "w", .format = JM_F16, .cols = 32, .rows = 2, .data = w };
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        const struct jm_cpu_kernels *k = jm_cpu_kernels_for(sets[s]);
+        struct jm_packed p;
+        if (!k)
+            continue;
+        CU_ASSERT_FATAL(jm_pack(&t, k->pack, &p, NULL) == JM_OK);
+        struct jm_acts x = { .f = f, .q16 = q16, .d16 = d16, .cols = 32 };
+        k->linear(&p, &x, 1, y, 2, 0, p.n_groups, NULL);
+        CU_ASSERT(isnan(y[0]) && fabsf(y[1]) <= 0.0f);
+        jm_packed_free(&p);
+    }
+}
+
+/* Keys as a set wants them, with NaN where no position is. */
+static void block_keys(const float *k, uint32_t dim, uint32_t n, uint32_t block, float *out)
+{
+    for (uint32_t i = 0; i < (n + block - 1) / block * block * dim; i++)
+        out[i] = NAN;
+    for (uint32_t p = 0; p < n; p++)
+        for (uint32_t i = 0; i < dim; i++)
+            out[(p / block * dim + i) * block + p % block] = k[p * dim + i];
+}
+
+enum { LONGEST = 77, WIDEST = 128, HEADS = 7 };
+
 static void test_attend(void)
 {
-    static const uint32_t dims[] = { 1, 8, 15, 16, 33, 64, 128 },
-                          lengths[] = { 1, 2, 15, 16, 17, 77 };
-    float q[128], k[77 * 130], v[77 * 130], scores[96], want[128], got[128];
+    static const uint32_t dims[] = { 1, 8, 15, 16, 33, 64, WIDEST },
+                          lengths[] = { 1, 2, 15, 16, 17, LONGEST },
+                          heads[] = { 1, 2, 3, 4, HEADS };
+    static float q[HEADS * WIDEST], k[LONGEST * WIDEST], v[LONGEST * WIDEST], kb[80 * WIDEST];
+    static float scores[JM_ATTEND_HEADS * 80], want[HEADS * WIDEST], got[HEADS * WIDEST];
     for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
         const struct jm_cpu_kernels *set = jm_cpu_kernels_for(sets[s]);
         for (size_t c = 0; set && c < 42; c++) {
-            uint32_t dim = dims[c % 7], n = lengths[c / 7];
+            uint32_t dim = dims[c % 7], n = lengths[c / 7], h = heads[c % 5];
             jm_rng r = { .state = seed + c };
-            for (size_t i = 0; i < 128; i++)
+            for (size_t i = 0; i < HEADS * WIDEST; i++)
                 q[i] = random_float(&r, 3);
-            for (size_t i = 0; i < 77 * 130; i++) {
+            for (size_t i = 0; i < LONGEST * WIDEST; i++) {
                 k[i] = random_float(&r, 3);
                 v[i] = random_float(&r, 1);
             }
-            jm_cpu_scalar.attend(q, k, v, 130, dim, n, 0.125f, scores, want);
-            set->attend(q, k, v, 130, dim, n, 0.125f, scores, got);
+            block_keys(k, dim, n, set->k_block, kb);
+            jm_cpu_scalar.attend(q, h, k, v, dim, n, 0.125f, scores, want);
+            set->attend(q, h, kb, v, dim, n, 0.125f, scores, got);
             /* scores up to 144 are off by 64 eps of that, which exp turns into a relative error */
-            for (uint32_t i = 0; i < dim; i++)
+            for (uint32_t i = 0; i < h * dim; i++)
                 CU_ASSERT(fabs((double)got[i] - want[i]) <= 4e-5);
         }
+    }
+}
+
+static void test_rms_norm(void)
+{
+    float x[77], w[77], want[77], got[77];
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        const struct jm_cpu_kernels *set = jm_cpu_kernels_for(sets[s]);
+        for (uint32_t n = 1; set && n <= 77; n++) {
+            jm_rng r = { .state = seed + n };
+            for (uint32_t i = 0; i < n; i++) {
+                x[i] = random_float(&r, powf(10, (float)(n % 9) - 4));
+                w[i] = random_float(&r, 2);
+            }
+            jm_cpu_scalar.rms_norm(x, w, 1e-5f, want, n);
+            set->rms_norm(x, w, 1e-5f, got, n);
+            for (uint32_t i = 0; i < n; i++) /* n positive terms, a root, two products */
+                CU_ASSERT(fabs((double)got[i] - want[i]) <=
+                          (n + 4.0) * FLT_EPSILON * fabs((double)want[i]));
+        }
+    }
+}
+
+static void test_rope(void)
+{
+    float x[80], turn[80], want[80], got[80];
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        const struct jm_cpu_kernels *set = jm_cpu_kernels_for(sets[s]);
+        for (uint32_t dim = 2; set && dim <= 80; dim += 2) {
+            jm_rng r = { .state = seed + dim };
+            for (uint32_t i = 0; i < dim; i++) {
+                x[i] = random_float(&r, 3);
+                turn[i] = random_float(&r, 1);
+            }
+            jm_cpu_scalar.rope(x, turn, dim, want);
+            set->rope(x, turn, dim, got);
+            for (uint32_t i = 0; i < dim; i++) /* two products of at most 3 and a sum */
+                CU_ASSERT(fabs((double)got[i] - want[i]) <= 12 * (double)FLT_EPSILON);
+        }
+    }
+}
+
+static void test_argmax(void)
+{
+    float x[70];
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        const struct jm_cpu_kernels *set = jm_cpu_kernels_for(sets[s]);
+        for (uint32_t n = 1; set && n <= 70; n++) {
+            jm_rng r = { .state = seed + n };
+            for (uint32_t i = 0; i < n; i++)
+                x[i] = (float)(int)jm_rng_below(&r, 9) - 12.0f; /* many are equal, all negative */
+            CU_ASSERT_EQUAL(set->argmax(x, n), jm_cpu_scalar.argmax(x, n));
+        }
+        if (!set)
+            continue;
+        for (uint32_t i = 0; i < 70; i++)
+            x[i] = NAN;
+        CU_ASSERT_EQUAL(set->argmax(x, 70), 0);
     }
 }
 
@@ -237,6 +364,30 @@ static void test_quantise(void)
     }
 }
 
+static void test_quantise16(void)
+{
+    float x[96], want_d[3], got_d[3];
+    int16_t want_q[96], got_q[96];
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        const struct jm_cpu_kernels *set = jm_cpu_kernels_for(sets[s]);
+        for (size_t c = 0; set && set->quantise16 && c < 200; c++) {
+            jm_rng r = { .state = seed + c };
+            for (size_t i = 0; i < 96; i++)
+                x[i] = i / 32 == c % 4 ? 0.0f : random_float(&r, powf(10, (float)(c % 60) - 35));
+            if (c % 10 == 9)
+                x[c % 96] = c % 20 == 9 ? NAN : -INFINITY;
+            jm_cpu_quantise16(x, 96, want_q, want_d);
+            set->quantise16(x, 96, got_q, got_d);
+            CU_ASSERT(memcmp(want_q, got_q, sizeof want_q) == 0);
+            for (size_t b = 0; b < 3; b++)
+                CU_ASSERT((isnan(want_d[b]) && isnan(got_d[b])) ||
+                          fabsf(want_d[b] - got_d[b]) <= 0.0f);
+            for (size_t i = 0; i < 96; i++)
+                CU_ASSERT(got_q[i] >= -8191 && got_q[i] <= 8191);
+        }
+    }
+}
+
 static void test_unknown_set(void)
 {
     CU_ASSERT_PTR_NULL(jm_cpu_kernels_for("sse9"));
@@ -252,9 +403,14 @@ int main(void)
     CU_initialize_registry();
     CU_pSuite s = CU_add_suite("kernels", NULL, NULL);
     CU_add_test(s, "linear", test_linear);
+    CU_add_test(s, "not finite", test_not_finite);
     CU_add_test(s, "attend", test_attend);
+    CU_add_test(s, "rms_norm", test_rms_norm);
+    CU_add_test(s, "rope", test_rope);
+    CU_add_test(s, "argmax", test_argmax);
     CU_add_test(s, "swiglu", test_swiglu);
     CU_add_test(s, "quantise", test_quantise);
+    CU_add_test(s, "quantise16", test_quantise16);
     CU_add_test(s, "unknown set", test_unknown_set);
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();

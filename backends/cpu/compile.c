@@ -118,6 +118,12 @@ static jm_status take_buffers(jm_plan *p, const jm_graph *g, jm_err *err)
             if (!s->q || !s->d || !s->sum)
                 st = jm_fail(err, JM_ENOMEM, "plan: no memory for %zu quantised rows", rows);
         }
+        if (st == JM_OK && s->quantise16) {
+            s->q16 = take_array(p, cells, 1, sizeof *s->q16);
+            s->d16 = take_array(p, rows, s->node.cols / BLOCK, sizeof *s->d16);
+            if (!s->q16 || !s->d16)
+                st = jm_fail(err, JM_ENOMEM, "plan: no memory for %zu quantised rows", rows);
+        }
     }
     free(last);
     free(pool.buffer);
@@ -126,7 +132,7 @@ static jm_status take_buffers(jm_plan *p, const jm_graph *g, jm_err *err)
     return st;
 }
 
-/* cos and sin of position * base^(-2 i / head_dim); one table for every node that is alike. */
+/* Angle of pair i: position * base^(-2 i / head_dim). One table for every node that is alike. */
 static const float *rope_table(jm_plan *p, uint32_t step)
 {
     const struct jm_node *n = &p->steps[step].node;
@@ -140,8 +146,8 @@ static const float *rope_table(jm_plan *p, uint32_t step)
     for (size_t pos = 0; t && pos < p->lim.max_context; pos++) {
         for (uint32_t i = 0; i < n->head_dim / 2; i++) {
             double angle = (double)pos * pow(n->rope_base, -2.0 * i / n->head_dim);
-            t[pos * n->head_dim + 2 * i] = (float)cos(angle);
-            t[pos * n->head_dim + 2 * i + 1] = (float)sin(angle);
+            t[pos * n->head_dim + i] = (float)cos(angle);
+            t[pos * n->head_dim + n->head_dim / 2 + i] = (float)sin(angle);
         }
     }
     return t;
@@ -157,19 +163,21 @@ static jm_status take_state(jm_plan *p, uint32_t i, jm_err *err)
             p->vocab = s->node.w.rows;
         return JM_OK;
     case JM_OP_LINEAR:
-        if (jm_pack(&s->node.w, p->dev->kernels->group, &s->w, &why) != JM_OK)
+        if (jm_pack(&s->node.w, p->dev->kernels->pack, &s->w, &why) != JM_OK)
             return jm_fail(err, why.status, "%s", why.text);
         p->bytes += s->w.group_bytes * s->w.n_groups;
         if (jm_packed_is_quantised(&s->w))
             p->steps[s->node.in[0]].quantise = true;
+        if (s->w.kind == JM_PACK_I16)
+            p->steps[s->node.in[0]].quantise16 = true;
         return JM_OK;
     case JM_OP_ROPE:
         s->rope = rope_table(p, i);
         return s->rope ? JM_OK : jm_fail(err, JM_ENOMEM, "plan: no memory for rope tables");
     case JM_OP_ATTENTION: {
         size_t width = (size_t)s->node.n_kv_heads * s->node.head_dim * sizeof(float);
-        s->k_cache = take_array(p, p->lim.max_slots, p->lim.max_context, width);
-        s->v_cache = take_array(p, p->lim.max_slots, p->lim.max_context, width);
+        s->k_cache = take_array(p, p->lim.max_slots, p->head_positions, width);
+        s->v_cache = take_array(p, p->lim.max_slots, p->head_positions, width);
         if (!s->k_cache || !s->v_cache)
             return jm_fail(err, JM_ENOMEM,
                            "plan: no memory for %u caches of %u positions; use a smaller batch",
@@ -181,10 +189,11 @@ static jm_status take_state(jm_plan *p, uint32_t i, jm_err *err)
     }
 }
 
-/* For each thread: a row as wide as any, or the scores of a whole context. */
+/* For each thread: a row as wide as any, or the scores of a whole context for some heads. */
 static jm_status take_scratch(jm_plan *p, jm_err *err)
 {
-    size_t n = p->lim.max_context, threads = jm_team_size(p->dev->team);
+    size_t n = (size_t)JM_ATTEND_HEADS * (p->lim.max_context + 15u),
+           threads = jm_team_size(p->dev->team);
     for (uint32_t i = 0; i < p->n_steps; i++) {
         const struct jm_node *d = &p->steps[i].node;
         size_t wide = d->cols > d->w.cols ? d->cols : d->w.cols;
@@ -196,6 +205,14 @@ static jm_status take_scratch(jm_plan *p, jm_err *err)
             p->scratch = NULL;
     }
     return p->scratch ? JM_OK : jm_fail(err, JM_ENOMEM, "plan: no memory for work space");
+}
+
+/* A whole number of blocks, and an odd one: with a power of two the caches of all sequences would
+ * fall into the same few sets of the processor's caches. */
+static size_t head_positions(size_t context, size_t block)
+{
+    size_t step = block < 16 ? 16 : block;
+    return ((context + step - 1) / step | 1) * step;
 }
 
 jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limits *lim,
@@ -212,6 +229,7 @@ jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limi
         return jm_fail(err, JM_ENOMEM, "plan: out of memory");
     *p = (jm_plan){ .dev = dev, .lim = *lim, .n_outputs = g->n_outputs };
     memcpy(p->outputs, g->outputs, sizeof p->outputs);
+    p->head_positions = head_positions(lim->max_context, dev->kernels->k_block);
     p->steps = calloc(g->n_nodes, sizeof *p->steps);
     if (!p->steps)
         st = jm_fail(err, JM_ENOMEM, "plan: out of memory");

@@ -18,47 +18,28 @@ static struct share share_of(uint32_t n, uint32_t m, uint32_t members)
                            .to = (uint32_t)((uint64_t)n * (m + 1) / members) };
 }
 
-static void rms_norm_row(const struct jm_node *n, const float *x, float *y)
+/* Row r of a step that has one for each gathered row: its row in the batch. */
+static uint32_t batch_row(const jm_plan *p, const struct jm_step *s, uint32_t r)
 {
-    const float *w = n->w.data;
-    for (uint32_t at = 0; at < n->cols; at += n->part) {
-        double s = 0;
-        for (uint32_t i = 0; i < n->part; i++)
-            s += (double)x[at + i] * x[at + i];
-        float r = (float)(1.0 / sqrt(s / n->part + n->eps));
-        for (uint32_t i = 0; i < n->part; i++)
-            y[at + i] = x[at + i] * r * w[i];
-    }
+    return s->node.gathered ? p->batch->gather[r] : r;
 }
 
-/* Halves: (x[i], x[i + h/2]) turns by the angle of pair i. */
-static void rope_row(const struct jm_step *s, uint32_t pos, const float *x, float *y)
+static void quantise_row(jm_plan *p, struct jm_step *s, uint32_t r)
 {
-    uint32_t dim = s->node.head_dim, half = dim / 2;
-    const float *t = s->rope + (size_t)pos * dim;
-    for (uint32_t at = 0; at < s->node.cols; at += dim) {
-        for (uint32_t i = 0; i < half; i++) {
-            float c = t[2 * i], sn = t[2 * i + 1], a = x[at + i], b = x[at + half + i];
-            y[at + i] = a * c - b * sn;
-            y[at + half + i] = a * sn + b * c;
-        }
-    }
-}
-
-static int32_t argmax_row(const float *x, uint32_t n)
-{
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < n; i++) {
-        if (x[i] > x[best])
-            best = i;
-    }
-    return (int32_t)best;
+    size_t cols = s->node.cols, blocks = cols / BLOCK;
+    if (s->quantise)
+        p->dev->kernels->quantise(s->out + r * cols, s->node.cols, s->q + r * cols,
+                                  s->d + r * blocks, s->sum + r * blocks);
+    if (s->quantise16)
+        p->dev->kernels->quantise16(s->out + r * cols, s->node.cols, s->q16 + r * cols,
+                                    s->d16 + r * blocks);
 }
 
 /* Steps whose rows are independent: each thread has some rows. */
 static void run_rows(jm_plan *p, struct jm_step *s, struct share rows)
 {
     const struct jm_node *n = &s->node;
+    const struct jm_cpu_kernels *k = p->dev->kernels;
     const struct jm_step *a = &p->steps[n->in[0]], *b = &p->steps[n->in[1]];
     size_t cols = n->cols, in_cols = a->node.cols;
     for (uint32_t r = rows.from; r < rows.to; r++) {
@@ -72,13 +53,16 @@ static void run_rows(jm_plan *p, struct jm_step *s, struct share rows)
                              y, cols);
             break;
         case JM_OP_RMS_NORM:
-            rms_norm_row(n, x, y);
+            for (uint32_t at = 0; at < n->cols; at += n->part)
+                k->rms_norm(x + at, n->w.data, n->eps, y + at, n->part);
             break;
         case JM_OP_ROPE:
-            rope_row(s, p->batch->pos[r], x, y);
+            for (uint32_t at = 0; at < n->cols; at += n->head_dim)
+                k->rope(x + at, s->rope + (size_t)p->batch->pos[batch_row(p, s, r)] * n->head_dim,
+                        n->head_dim, y + at);
             break;
         case JM_OP_SWIGLU:
-            p->dev->kernels->swiglu(x, x2, y, cols);
+            k->swiglu(x, x2, y, cols);
             break;
         case JM_OP_ADD:
             for (size_t i = 0; i < cols; i++)
@@ -88,14 +72,12 @@ static void run_rows(jm_plan *p, struct jm_step *s, struct share rows)
             memcpy(y, a->out + p->batch->gather[r] * cols, cols * sizeof *y);
             break;
         case JM_OP_ARGMAX:
-            ((int32_t *)(void *)s->out)[r] = argmax_row(x, (uint32_t)in_cols);
+            ((int32_t *)(void *)s->out)[r] = k->argmax(x, (uint32_t)in_cols);
             break;
         default:
             break;
         }
-        if (s->quantise)
-            p->dev->kernels->quantise(y, n->cols, s->q + r * cols, s->d + r * (cols / BLOCK),
-                                      s->sum + r * (cols / BLOCK));
+        quantise_row(p, s, r);
     }
 }
 
@@ -103,48 +85,63 @@ static void run_linear(jm_plan *p, struct jm_step *s, uint32_t rows, uint32_t m)
 {
     const struct jm_step *in = &p->steps[s->node.in[0]];
     struct share g = share_of(s->w.n_groups, m, jm_team_size(p->dev->team));
-    struct jm_acts x = {
-        .f = in->out, .q = in->q, .d = in->d, .sum = in->sum, .cols = in->node.cols
-    };
+    struct jm_acts x = { .f = in->out,
+                         .q = in->q,
+                         .d = in->d,
+                         .sum = in->sum,
+                         .q16 = in->q16,
+                         .d16 = in->d16,
+                         .cols = in->node.cols };
     if (g.from < g.to && rows)
         p->dev->kernels->linear(&s->w, &x, rows, s->out, s->node.cols, g.from, g.to, p->scratch[m]);
 }
 
+/* One row's keys and values of one head go to its position; keys interleaved by blocks. */
+static void append(const jm_plan *p, const struct jm_step *s, size_t head, uint32_t pos,
+                   const float *k, const float *v)
+{
+    uint32_t dim = s->node.head_dim, block = p->dev->kernels->k_block;
+    float *kc = s->k_cache + head * p->head_positions * dim;
+    float *vc = s->v_cache + (head * p->head_positions + pos) * dim;
+    kc += (size_t)(pos / block) * block * dim + pos % block;
+    for (uint32_t i = 0; i < dim; i++)
+        kc[(size_t)i * block] = k[i];
+    memcpy(vc, v, dim * sizeof *v);
+}
+
 /* Keys and values go into the caches first, all of them, since a row attends to earlier rows of
- * its own batch. Then every (row, head) is a task of its own. */
-static void run_attention(jm_plan *p, struct jm_step *s, uint32_t m)
+ * its own batch. Then every (row, key/value head) is a task of its own. */
+static void run_attention(jm_plan *p, struct jm_step *s, uint32_t n_rows, uint32_t m)
 {
     const struct jm_batch *b = p->batch;
     const struct jm_node *n = &s->node;
     uint32_t members = jm_team_size(p->dev->team), per_kv = n->n_heads / n->n_kv_heads;
-    size_t width = (size_t)n->n_kv_heads * n->head_dim, slot = width * p->lim.max_context;
+    uint32_t dim = n->head_dim;
     const float *q = p->steps[n->in[0]].out, *k = p->steps[n->in[1]].out;
     const float *v = p->steps[n->in[2]].out;
-    struct share rows = share_of(b->n_rows, m, members);
-    for (uint32_t r = rows.from; r < rows.to; r++) {
-        size_t at = b->slot[r] * slot + b->pos[r] * width;
-        memcpy(s->k_cache + at, k + r * width, width * sizeof *k);
-        memcpy(s->v_cache + at, v + r * width, width * sizeof *v);
+    struct share new = share_of(b->n_rows * n->n_kv_heads, m, members);
+    for (uint32_t t = new.from; t < new.to; t++) {
+        uint32_t r = t / n->n_kv_heads, h = t % n->n_kv_heads;
+        append(p, s, (size_t)b->slot[r] * n->n_kv_heads + h, b->pos[r], k + (size_t)t * dim,
+               v + (size_t)t * dim);
     }
     jm_team_barrier(p->dev->team);
-    struct share tasks = share_of(b->n_rows * n->n_heads, m, members);
+    struct share tasks = share_of(n_rows * n->n_kv_heads, m, members);
     for (uint32_t t = tasks.from; t < tasks.to; t++) {
-        uint32_t r = t / n->n_heads, h = t % n->n_heads;
-        size_t at = b->slot[r] * slot + h / per_kv * n->head_dim;
-        size_t row = (size_t)r * n->cols + (size_t)h * n->head_dim;
-        p->dev->kernels->attend(q + row, s->k_cache + at, s->v_cache + at, width, n->head_dim,
-                                b->pos[r] + 1, n->scale, p->scratch[m], s->out + row);
+        uint32_t r = batch_row(p, s, t / n->n_kv_heads), h = t % n->n_kv_heads;
+        size_t at = ((size_t)b->slot[r] * n->n_kv_heads + h) * p->head_positions * dim;
+        size_t head = (size_t)t * per_kv * dim;
+        p->dev->kernels->attend(q + head, per_kv, s->k_cache + at, s->v_cache + at, dim,
+                                b->pos[r] + 1, n->scale, p->scratch[m], s->out + head);
     }
 }
 
 /* The results of LINEAR and ATTENTION are quantised once all threads have made their part. */
 static void quantise_rows(jm_plan *p, struct jm_step *s, struct share rows)
 {
-    size_t cols = s->node.cols;
     jm_team_barrier(p->dev->team);
     for (uint32_t r = rows.from; r < rows.to; r++)
-        p->dev->kernels->quantise(s->out + r * cols, s->node.cols, s->q + r * cols,
-                                  s->d + r * (cols / BLOCK), s->sum + r * (cols / BLOCK));
+        quantise_row(p, s, r);
 }
 
 static void run_member(void *arg, uint32_t m)
@@ -160,10 +157,11 @@ static void run_member(void *arg, uint32_t m)
         if (s->node.op == JM_OP_LINEAR)
             run_linear(p, s, n, m);
         else if (s->node.op == JM_OP_ATTENTION)
-            run_attention(p, s, m);
+            run_attention(p, s, n, m);
         else
             run_rows(p, s, rows);
-        if (s->quantise && (s->node.op == JM_OP_LINEAR || s->node.op == JM_OP_ATTENTION))
+        if ((s->quantise || s->quantise16) &&
+            (s->node.op == JM_OP_LINEAR || s->node.op == JM_OP_ATTENTION))
             quantise_rows(p, s, rows);
     }
 }

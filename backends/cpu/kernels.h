@@ -10,12 +10,14 @@
 
 #include "backends/cpu/pack.h"
 
-/* Inputs of a linear, rows x cols. q, d, sum are there when the weight's kind is quantised. */
+/* Inputs of a linear, rows x cols. The integer ones are there when the weight's kind takes them. */
 struct jm_acts {
     const float *f;     /* [rows, cols] */
     const int8_t *q;    /* [rows, cols] round(f / d) */
     const float *d;     /* [rows, cols / 32] largest |f| of the 32, / 127 */
     const int32_t *sum; /* [rows, cols / 32] sum of q */
+    const int16_t *q16; /* [rows, cols] round(f / d16), for JM_PACK_I16 */
+    const float *d16;   /* [rows, cols / 32] largest |f| of the 32, / 8191 */
     uint32_t cols;
 };
 
@@ -24,28 +26,51 @@ struct jm_acts {
 typedef void jm_linear_fn(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
                           float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch);
 
-/* One row, one head: out [dim] = softmax(scale * q.K) V over positions 0..n-1. q [dim]; k, v: rows
- * of `stride` floats. scores: f32 [n], this thread's. */
-typedef void jm_attend_fn(const float *q, const float *k, const float *v, size_t stride,
+/* One row, the n_heads query heads that share a key/value head: out [n_heads, dim], each
+ * softmax(scale * q.K) V over positions 0..n-1. q [n_heads, dim]; k as k_block says (below);
+ * v [n, dim]. scores: f32 [JM_ATTEND_HEADS, n rounded up to 16], this thread's. */
+typedef void jm_attend_fn(const float *q, uint32_t n_heads, const float *k, const float *v,
                           uint32_t dim, uint32_t n, float scale, float *scores, float *out);
+enum { JM_ATTEND_HEADS = 4 };
 
 /* out[i] = gate[i] / (1 + exp(-gate[i])) * up[i] */
 typedef void jm_swiglu_fn(const float *gate, const float *up, float *out, size_t n);
 
+/* out[i] = x[i] / sqrt(mean of x^2 + eps) * w[i] */
+typedef void jm_rms_norm_fn(const float *x, const float *w, float eps, float *out, uint32_t n);
+
+/* Halves of one head: (x[i], x[i + dim/2]) turns by the angle of pair i. turn: cos [dim/2], then
+ * sin [dim/2]. out may be x. */
+typedef void jm_rope_fn(const float *x, const float *turn, uint32_t dim, float *out);
+
+/* Column of the first largest value; 0 where all are NaN. n > 0. */
+typedef int32_t jm_argmax_fn(const float *x, uint32_t n);
+
 /* One row of f32 [cols], cols % 32 == 0, as the quantised linears take it: see jm_acts. A block of
  * zeros has d 0; one that is not finite has d NaN, so that it is not hidden. */
 typedef void jm_quantise_fn(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum);
+typedef void jm_quantise16_fn(const float *x, uint32_t cols, int16_t *q, float *d);
 
 struct jm_cpu_kernels {
     const char *isa;
-    uint32_t group; /* outputs that pack.h interleaves; 1: weights stay as the file has them */
+    struct jm_pack_layout pack;
+    uint32_t k_block; /* B: keys lie as [position / B][dim][B]; 1, 8 or 16 */
     jm_linear_fn *linear;
     jm_attend_fn *attend;
     jm_swiglu_fn *swiglu;
+    jm_rms_norm_fn *rms_norm;
+    jm_rope_fn *rope;
+    jm_argmax_fn *argmax;
     jm_quantise_fn *quantise;
+    jm_quantise16_fn *quantise16; /* NULL unless pack.f16 is JM_PACK_I16 */
 };
 
-jm_quantise_fn jm_cpu_quantise; /* in C, for every set without a faster one */
+/* In C, for every set without faster ones. */
+jm_quantise_fn jm_cpu_quantise;
+jm_quantise16_fn jm_cpu_quantise16;
+jm_rms_norm_fn jm_cpu_rms_norm;
+jm_rope_fn jm_cpu_rope;
+jm_argmax_fn jm_cpu_argmax;
 
 extern const struct jm_cpu_kernels jm_cpu_scalar, jm_cpu_avx2, jm_cpu_avx512;
 

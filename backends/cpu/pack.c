@@ -2,6 +2,8 @@
 /* See pack.h. */
 #include "backends/cpu/pack.h"
 
+#include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,11 +11,11 @@
 
 enum { BLOCK = 32 };
 
-enum jm_pack_kind jm_pack_kind_of(jm_format f)
+static enum jm_pack_kind kind_of(const struct jm_tensor *t, struct jm_pack_layout l)
 {
-    switch (f) {
+    switch (t->format) {
     case JM_F16:
-        return JM_PACK_F16;
+        return l.f16 == JM_PACK_I16 && t->cols % BLOCK == 0 ? JM_PACK_I16 : JM_PACK_F16;
     case JM_Q8_0:
         return JM_PACK_Q8;
     case JM_Q4_0:
@@ -25,11 +27,21 @@ enum jm_pack_kind jm_pack_kind_of(jm_format f)
     }
 }
 
-/* Bytes of 32 inputs of G outputs, scales included; 0 for the float kinds. */
-static size_t block_bytes(enum jm_pack_kind kind, size_t group)
+static bool has_blocks(enum jm_pack_kind k)
 {
-    size_t bits = kind == JM_PACK_Q8 ? 8 : kind == JM_PACK_Q4 ? 4 : kind == JM_PACK_Q2 ? 2 : 0;
-    return bits ? group * 2 + group * BLOCK * bits / 8 : 0;
+    return k >= JM_PACK_I16;
+}
+
+/* Bytes of the levels of 32 inputs of G outputs. */
+static size_t level_bytes(enum jm_pack_kind kind, size_t group)
+{
+    size_t bits = kind == JM_PACK_I16 ? 16 : kind == JM_PACK_Q8 ? 8 : kind == JM_PACK_Q4 ? 4 : 2;
+    return group * BLOCK * bits / 8;
+}
+
+static size_t scale_bytes(enum jm_pack_kind kind)
+{
+    return kind == JM_PACK_I16 ? 1 : 2;
 }
 
 static void pack_float_row(const struct jm_tensor *t, uint32_t row, struct jm_packed *p, float *tmp)
@@ -63,7 +75,7 @@ static uint8_t level_of(const struct jm_tensor *t, const uint8_t *row, size_t k,
     size_t b = k / BLOCK, i = k % BLOCK;
     switch (t->format) {
     case JM_Q8_0:
-        return row[b * 34 + 2 + i];
+        return row[b * 34 + 2 + i] ^ 0x80;
     case JM_Q4_0:
         return (uint8_t)(row[b * 18 + 2 + i % 16] >> (i / 16 * 4) & 15);
     default: /* STQ1_0: unit holds -1, 0 or 1 */
@@ -99,39 +111,89 @@ static void pack_quantised_row(const struct jm_tensor *t, uint32_t row, struct j
                                float *tmp)
 {
     const uint8_t *src = (const uint8_t *)t->data + row * jm_format_row_bytes(t->format, t->cols);
-    size_t g = p->group, lane = row % g, bytes = block_bytes(p->kind, g);
-    uint8_t *dst = p->data + row / g * p->group_bytes;
+    size_t g = p->group, lane = row % g, bytes = level_bytes(p->kind, g);
+    uint8_t *group = p->data + row / g * p->group_bytes;
     if (t->format == JM_STQ1_0)
         unit_row(t, src, tmp);
-    for (size_t b = 0; b < t->cols / BLOCK; b++, dst += bytes) {
+    for (size_t b = 0; b < t->cols / BLOCK; b++) {
         uint16_t d = scale_of(t, src, b);
-        memcpy(dst + lane * 2, &d, 2);
+        memcpy(group + p->scales + (b * g + lane) * 2, &d, 2);
         for (size_t i = 0; i < BLOCK; i++)
-            put_level(p->kind, dst + g * 2, i, lane, g, level_of(t, src, b * BLOCK + i, tmp));
+            put_level(p->kind, group + b * bytes, i, lane, g, level_of(t, src, b * BLOCK + i, tmp));
     }
 }
 
-jm_status jm_pack(const struct jm_tensor *t, uint32_t group, struct jm_packed *out, jm_err *err)
+/* The exponent e of I16: the largest of 32 weights is below 2^13 times 2^(e - 127). */
+static uint8_t exponent_of(const float *w)
 {
+    float largest = 0.0f;
+    int exponent;
+    for (int i = 0; i < BLOCK; i++) {
+        if (!isfinite(w[i]))
+            return 255;
+        largest = fmaxf(largest, fabsf(w[i]));
+    }
+    frexpf(largest, &exponent); /* F16: -23..16 */
+    return (uint8_t)(exponent - 13 + 127);
+}
+
+static void pack_fixed_row(const struct jm_tensor *t, uint32_t row, struct jm_packed *p, float *tmp)
+{
+    size_t g = p->group, lane = row % g, bytes = level_bytes(p->kind, g);
+    uint8_t *group = p->data + row / g * p->group_bytes;
+    jm_format_decode(t->format,
+                     (const uint8_t *)t->data + row * jm_format_row_bytes(t->format, t->cols), tmp,
+                     t->cols);
+    for (size_t b = 0; b < t->cols / BLOCK; b++) {
+        const float *w = tmp + b * BLOCK;
+        uint8_t e = exponent_of(w);
+        group[p->scales + b * g + lane] = e;
+        for (size_t i = 0; i < BLOCK; i++) {
+            int16_t v = e == 255 ? 0 : (int16_t)lrintf(ldexpf(w[i], 127 - e));
+            memcpy(group + b * bytes + ((i / 2 * g + lane) * 2 + i % 2) * 2, &v, 2);
+        }
+    }
+}
+
+/* Fills in the sizes; false when they do not fit in memory. */
+static bool lay_out(struct jm_packed *p, size_t *total)
+{
+    size_t g = p->group, blocks = p->t.cols / BLOCK;
+    bool ok;
+    if (has_blocks(p->kind)) {
+        ok = jm_mul_size(blocks, level_bytes(p->kind, g), &p->scales) &&
+             jm_mul_size(blocks, g * scale_bytes(p->kind), &p->group_bytes) &&
+             jm_add_size(p->group_bytes, p->scales, &p->group_bytes);
+    } else {
+        ok = jm_mul_size(p->t.cols, g * (p->kind == JM_PACK_F16 ? 2 : 4), &p->group_bytes);
+    }
+    if (!ok || p->group_bytes > SIZE_MAX - 64)
+        return false;
+    p->group_bytes = (p->group_bytes + 63) & ~(size_t)63;
+    return jm_mul_size(p->group_bytes, p->n_groups, total);
+}
+
+jm_status jm_pack(const struct jm_tensor *t, struct jm_pack_layout layout, struct jm_packed *out,
+                  jm_err *err)
+{
+    uint32_t group = layout.group;
     *out = (struct jm_packed){ .kind = JM_PACK_NONE, .t = *t, .group = group };
     out->n_groups = t->rows / group + (t->rows % group != 0);
     if (group == 1)
         return JM_OK;
-    out->kind = jm_pack_kind_of(t->format);
-    size_t per_input = out->kind == JM_PACK_F16 ? 2 : 4, total;
-    bool ok = jm_packed_is_quantised(out)
-                  ? jm_mul_size(t->cols / BLOCK, block_bytes(out->kind, group), &out->group_bytes)
-                  : jm_mul_size(t->cols, group * per_input, &out->group_bytes);
-    ok = ok && jm_mul_size(out->group_bytes, out->n_groups, &total) && total < SIZE_MAX - 64;
-    float *tmp = ok ? malloc(t->cols * sizeof *tmp) : NULL;
-    out->data = tmp ? aligned_alloc(64, (total + 63) & ~(size_t)63) : NULL;
+    out->kind = kind_of(t, layout);
+    size_t total;
+    float *tmp = lay_out(out, &total) ? malloc(t->cols * sizeof *tmp) : NULL;
+    out->data = tmp ? aligned_alloc(64, total) : NULL;
     if (!out->data) {
         free(tmp);
         return jm_fail(err, JM_ENOMEM, "%s: out of memory repacking the weight", t->name);
     }
     memset(out->data, 0, total);
     for (uint32_t row = 0; row < t->rows; row++) {
-        if (jm_packed_is_quantised(out))
+        if (out->kind == JM_PACK_I16)
+            pack_fixed_row(t, row, out, tmp);
+        else if (jm_packed_is_quantised(out))
             pack_quantised_row(t, row, out, tmp);
         else
             pack_float_row(t, row, out, tmp);

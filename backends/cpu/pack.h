@@ -3,12 +3,19 @@
  * holds the same input for G outputs and no horizontal sums are needed.
  *
  *   F32, F16: [group][k][G]
- *   Q8, Q4, Q2: [group][block of 32 k] of
- *       f16 scale [G], then the 32 k in eights of four, [k / 4][G][4], as
- *       Q8: s8;  Q4: u4, w + 8, k/4 = j in the low nibble and j + 4 in the high one;
- *       Q2: u2, w + 1, k/4 = j + 2 s in bits 2 s (j = 0..1, s = 0..3)
+ *   I16, Q8, Q4, Q2: [group] of the levels of all blocks of 32 k, then the scales of all blocks
+ *       levels, [block], the 32 k in eights of four, [k / 4][G][4], as
+ *         Q8: u8, w + 128;  Q4: u4, w + 8, k/4 = j in the low nibble and j + 4 in the high one;
+ *         Q2: u2, w + 1, k/4 = j + 2 s in bits 2 s (j = 0..1, s = 0..3);
+ *         I16: s16, in sixteens of two, [k / 2][G][2], |w| < 2^13
+ *       scales, [block][G]: f16; of I16 the exponent byte e of 2^(e - 127), 255 where a weight of
+ *         the block is not finite
  *
- * Rows missing in the last group are zero. */
+ * I16 holds F16 weights as integers: exactly those above a quarter of the block's largest, the
+ * others rounded to 2^-13 of it. Two of them multiply in one instruction, which F16 and F32 do not,
+ * and 32 products of 13 by 13 bits still fit in 31.
+ *
+ * A group begins at a multiple of 64 bytes. Rows missing in the last group are zero. */
 #ifndef JM_BACKENDS_CPU_PACK_H
 #define JM_BACKENDS_CPU_PACK_H
 
@@ -17,7 +24,21 @@
 
 #include "backends/graph.h"
 
-enum jm_pack_kind { JM_PACK_NONE, JM_PACK_F32, JM_PACK_F16, JM_PACK_Q8, JM_PACK_Q4, JM_PACK_Q2 };
+enum jm_pack_kind {
+    JM_PACK_NONE,
+    JM_PACK_F32,
+    JM_PACK_F16,
+    JM_PACK_I16,
+    JM_PACK_Q8,
+    JM_PACK_Q4,
+    JM_PACK_Q2
+};
+
+/* What a kernel set wants. */
+struct jm_pack_layout {
+    uint32_t group;        /* G; 1: weights stay as the file has them */
+    enum jm_pack_kind f16; /* of F16 weights: JM_PACK_F16 or JM_PACK_I16 */
+};
 
 struct jm_packed {
     enum jm_pack_kind kind;
@@ -25,17 +46,17 @@ struct jm_packed {
     uint32_t group;     /* G */
     uint32_t n_groups;  /* ceil(rows / G) */
     size_t group_bytes;
+    size_t scales; /* where a group's scales begin; 0 for the float kinds */
     uint8_t *data; /* [n_groups, group_bytes], 64-byte aligned, owned; NULL for NONE */
 };
 
-/* What a weight of this format is packed as: its own kind where there are kernels for it, else
- * F32, which loses nothing. */
-enum jm_pack_kind jm_pack_kind_of(jm_format f);
-
-/* group 1: JM_PACK_NONE, nothing copied. JM_ENOMEM. */
-jm_status jm_pack(const struct jm_tensor *t, uint32_t group, struct jm_packed *out, jm_err *err);
+/* As the layout wants it, where the columns allow: I16 needs a multiple of 32. Formats without
+ * kernels become F32, which loses nothing; group 1: JM_PACK_NONE, nothing copied. JM_ENOMEM. */
+jm_status jm_pack(const struct jm_tensor *t, struct jm_pack_layout layout, struct jm_packed *out,
+                  jm_err *err);
 void jm_packed_free(struct jm_packed *p);
 
+/* Takes int8 activations. */
 static inline int jm_packed_is_quantised(const struct jm_packed *p)
 {
     return p->kind >= JM_PACK_Q8;

@@ -18,18 +18,23 @@ struct jm_step {
     struct jm_packed w;  /* LINEAR */
     bool barrier_before; /* reads something written since the last barrier */
     bool quantise;       /* its result feeds a quantised linear */
+    bool quantise16;     /* its result feeds one of JM_PACK_I16 */
     size_t out_bytes;    /* of its buffer */
     float *out;          /* [max_rows, cols]; ARGMAX: i32 */
     int8_t *q;           /* with quantise: see jm_acts */
     float *d;
     int32_t *sum;
-    float *k_cache, *v_cache; /* ATTENTION: [max_slots, max_context, n_kv_heads * head_dim] */
-    const float *rope;        /* ROPE: [max_context, head_dim] cos and sin in turn; owned by plan */
+    int16_t *q16; /* with quantise16 */
+    float *d16;
+    float *k_cache, *v_cache; /* ATTENTION: [max_slots, n_kv_heads, head_positions, head_dim]; keys
+                               * of k_block positions lie interleaved, see kernels.h */
+    const float *rope;        /* ROPE: [max_context, head_dim], see jm_rope_fn; owned by plan */
 };
 
 struct jm_plan {
     jm_device *dev;
     struct jm_limits lim;
+    size_t head_positions; /* max_context, rounded up to whole blocks of keys */
     struct jm_step *steps; /* [n_steps], one a node */
     uint32_t n_steps;
     jm_value outputs[JM_MAX_OUTPUTS];

@@ -160,14 +160,20 @@ static jm_value norm(struct build *b, uint32_t layer, const char *part, jm_value
     return w ? jm_rms_norm(b->g, x, w, b->p->eps, width) : x;
 }
 
+/* After the last layer only the rows whose next token is wanted count: of the others it needs the
+ * keys and values, and nothing more. */
 static jm_value attention(struct build *b, uint32_t layer, jm_value x)
 {
     const struct jm_hunyuan *p = b->p;
     uint32_t wide = p->heads * p->head_dim, narrow = p->kv_heads * p->head_dim;
     jm_value h = norm(b, layer, "attn_norm", x, p->hidden);
-    jm_value q = linear(b, layer, "attn_q", h, wide, p->hidden);
     jm_value k = linear(b, layer, "attn_k", h, narrow, p->hidden);
     jm_value v = linear(b, layer, "attn_v", h, narrow, p->hidden);
+    if (layer + 1 == p->layers) {
+        h = jm_gather_rows(b->g, h);
+        x = jm_gather_rows(b->g, x);
+    }
+    jm_value q = linear(b, layer, "attn_q", h, wide, p->hidden);
     if (b->st != JM_OK)
         return x;
     q = norm(b, layer, "attn_q_norm", jm_rope(b->g, q, p->head_dim, p->rope_base), p->head_dim);
@@ -204,8 +210,7 @@ static void record(struct build *b, const struct jm_tensor *table)
         head = need(b, p->vocab, p->hidden, "output.weight");
     if (b->st != JM_OK)
         return;
-    /* Only the rows whose next token is wanted meet the head, the largest matrix of all. */
-    x = jm_rms_norm(b->g, jm_gather_rows(b->g, x), last, p->eps, p->hidden);
+    x = jm_rms_norm(b->g, x, last, p->eps, p->hidden);
     jm_value logits = jm_linear(b->g, x, head);
     (void)jm_graph_output(b->g, jm_argmax(b->g, logits)); /* JM_HUNYUAN_ARGMAX */
     (void)jm_graph_output(b->g, logits);                  /* JM_HUNYUAN_LOGITS */

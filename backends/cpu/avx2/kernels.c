@@ -84,8 +84,9 @@ INLINE struct block load_block(const uint8_t *p, const enum jm_pack_kind kind)
     const __m256i *v = (const __m256i *)(const void *)p;
     struct block b;
     if (kind == JM_PACK_Q8) {
+        const __m256i top = _mm256_set1_epi8((char)0x80);
         for (int j = 0; j < 8; j++)
-            b.w[j] = _mm256_loadu_si256(v + j);
+            b.w[j] = _mm256_xor_si256(_mm256_loadu_si256(v + j), top);
     } else if (kind == JM_PACK_Q4) {
         const __m256i low = _mm256_set1_epi8(15);
         for (int j = 0; j < 4; j++) {
@@ -132,15 +133,15 @@ INLINE void tile_quantised(const struct jm_packed *w, const struct jm_acts *x, u
 {
     const int bits = kind == JM_PACK_Q8 ? 8 : kind == JM_PACK_Q4 ? 4 : 2;
     const int offset = kind == JM_PACK_Q8 ? 0 : kind == JM_PACK_Q4 ? 8 : 1;
-    const size_t step = LANES * 2 + (size_t)(LANES * BLOCK * bits / 8);
+    const size_t step = (size_t)(LANES * BLOCK * bits / 8);
     const uint32_t n = x->cols / BLOCK;
-    const uint8_t *p = w->data + g * w->group_bytes;
+    const uint8_t *p = w->data + g * w->group_bytes, *scale = p + w->scales;
     __m256 acc[4];
     for (int r = 0; r < R; r++)
         acc[r] = _mm256_setzero_ps();
-    for (uint32_t b = 0; b < n; b++, p += step) {
-        const struct block wb = load_block(p + LANES * 2, kind);
-        const __m256 d = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+    for (uint32_t b = 0; b < n; b++, p += step, scale += LANES * 2) {
+        const struct block wb = load_block(p, kind);
+        const __m256 d = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)scale));
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
             size_t at = (size_t)(row + (uint32_t)r);
@@ -215,12 +216,12 @@ INLINE float dot(const float *a, const float *b, uint32_t n)
     return total;
 }
 
-static void attend(const float *q, const float *k, const float *v, size_t stride, uint32_t dim,
-                   uint32_t n, float scale, float *scores, float *out)
+static void attend_head(const float *q, const float *k, const float *v, uint32_t dim, uint32_t n,
+                        float scale, float *scores, float *out)
 {
     float largest = -INFINITY, total = 0.0f;
     for (uint32_t p = 0; p < n; p++) {
-        scores[p] = dot(q, k + p * stride, dim) * scale;
+        scores[p] = dot(q, k + (size_t)p * dim, dim) * scale;
         largest = scores[p] > largest ? scores[p] : largest;
     }
     for (uint32_t p = 0; p < n; p++) {
@@ -231,22 +232,34 @@ static void attend(const float *q, const float *k, const float *v, size_t stride
     for (; i + LANES <= dim; i += LANES) {
         __m256 s = _mm256_setzero_ps();
         for (uint32_t p = 0; p < n; p++)
-            s = _mm256_fmadd_ps(_mm256_set1_ps(scores[p]), _mm256_loadu_ps(v + p * stride + i), s);
+            s = _mm256_fmadd_ps(_mm256_set1_ps(scores[p]), _mm256_loadu_ps(v + (size_t)p * dim + i),
+                                s);
         _mm256_storeu_ps(out + i, _mm256_div_ps(s, _mm256_set1_ps(total)));
     }
     for (; i < dim; i++) {
         float s = 0.0f;
         for (uint32_t p = 0; p < n; p++)
-            s += scores[p] * v[p * stride + i];
+            s += scores[p] * v[(size_t)p * dim + i];
         out[i] = s / total;
     }
 }
 
+static void attend(const float *q, uint32_t n_heads, const float *k, const float *v, uint32_t dim,
+                   uint32_t n, float scale, float *scores, float *out)
+{
+    for (uint32_t h = 0; h < n_heads; h++)
+        attend_head(q + (size_t)h * dim, k, v, dim, n, scale, scores, out + (size_t)h * dim);
+}
+
 const struct jm_cpu_kernels jm_cpu_avx2 = {
     .isa = "avx2",
-    .group = LANES,
+    .pack = { .group = LANES, .f16 = JM_PACK_F16 },
+    .k_block = 1,
     .linear = linear,
     .attend = attend,
     .swiglu = swiglu,
+    .rms_norm = jm_cpu_rms_norm,
+    .rope = jm_cpu_rope,
+    .argmax = jm_cpu_argmax,
     .quantise = jm_cpu_quantise,
 };

@@ -88,116 +88,169 @@ INLINE void linear_float(const struct jm_packed *w, const struct jm_acts *x, uin
         rows_float(w, x->f, x->cols, n_rows, y, ldy, g, 1, half);
 }
 
-/* ---- quantised weights, int8 activations: u8 x s8 dot products of four ---- */
+/* ---- integer weights: dot products of four u8 by s8, or of two s16 by s16 ---- */
 
-struct block {
-    __m512i w[8]; /* [k / 4], each 16 outputs x 4 k, unsigned */
-};
-
-/* Q8 is made unsigned by adding 128; Q4 and Q2 are stored with 8 and 1 added. */
-INLINE struct block load_block(const uint8_t *p, const enum jm_pack_kind kind)
+/* How the levels of a block lie: V vectors, each holding S runs of inputs, see pack.h. */
+INLINE int vectors_of(const enum jm_pack_kind kind)
 {
-    struct block b;
-    if (kind == JM_PACK_Q8) {
-        const __m512i top = _mm512_set1_epi8((char)0x80);
-#pragma GCC unroll 8
-        for (int j = 0; j < 8; j++)
-            b.w[j] = _mm512_xor_si512(_mm512_loadu_si512(p + 64 * j), top);
-    } else if (kind == JM_PACK_Q4) {
-        const __m512i low = _mm512_set1_epi8(15);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) {
-            __m512i v = _mm512_loadu_si512(p + 64 * j);
-            b.w[j] = _mm512_and_si512(v, low);
-            b.w[j + 4] = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
-        }
-    } else {
-        const __m512i low = _mm512_set1_epi8(3);
-#pragma GCC unroll 2
-        for (int j = 0; j < 2; j++) {
-            __m512i v = _mm512_loadu_si512(p + 64 * j);
-            b.w[j] = _mm512_and_si512(v, low);
-            b.w[j + 2] = _mm512_and_si512(_mm512_srli_epi16(v, 2), low);
-            b.w[j + 4] = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
-            b.w[j + 6] = _mm512_and_si512(_mm512_srli_epi16(v, 6), low);
-        }
-    }
-    return b;
+    return kind == JM_PACK_I16 ? 16 : kind == JM_PACK_Q8 ? 8 : kind == JM_PACK_Q4 ? 4 : 2;
 }
 
-/* sum_k (w + offset) q - offset * sum_k q, in two chains */
-INLINE __m512i dot_block(const struct block *b, const int8_t *q, int32_t sum, const int offset)
+INLINE int runs_of(const enum jm_pack_kind kind)
 {
-    __m512i even = _mm512_set1_epi32(-offset * sum), odd = _mm512_setzero_si512();
-#pragma GCC unroll 4
-    for (int j = 0; j < 8; j += 2) {
-        int32_t q0, q1;
-        __builtin_memcpy(&q0, q + 4 * j, 4);
-        __builtin_memcpy(&q1, q + 4 * j + 4, 4);
-        even = _mm512_dpbusd_epi32(even, b->w[j], _mm512_set1_epi32(q0));
-        odd = _mm512_dpbusd_epi32(odd, b->w[j + 1], _mm512_set1_epi32(q1));
-    }
-    return _mm512_add_epi32(even, odd);
+    return kind == JM_PACK_Q4 ? 2 : kind == JM_PACK_Q2 ? 4 : 1;
 }
 
-INLINE void tile_quantised(const struct jm_packed *w, const struct jm_acts *x, uint32_t row,
-                           float *y, size_t ldy, uint32_t g, const int R, const int G,
-                           const enum jm_pack_kind kind)
+/* Run s of a vector of levels; what lies above it is masked off. */
+INLINE __m512i run_of(__m512i v, const int s, const enum jm_pack_kind kind)
 {
-    const int bits = kind == JM_PACK_Q8 ? 8 : kind == JM_PACK_Q4 ? 4 : 2;
-    const int offset = kind == JM_PACK_Q8 ? 128 : kind == JM_PACK_Q4 ? 8 : 1;
-    const size_t step = LANES * 2 + (size_t)(LANES * BLOCK * bits / 8);
-    const uint32_t n = x->cols / BLOCK;
-    __m512 acc[16];
+    if (kind == JM_PACK_Q4)
+        return _mm512_and_si512(s ? _mm512_srli_epi16(v, 4) : v, _mm512_set1_epi8(15));
+    if (kind == JM_PACK_Q2)
+        return _mm512_and_si512(s == 0   ? v
+                                : s == 1 ? _mm512_srli_epi16(v, 2)
+                                : s == 2 ? _mm512_srli_epi16(v, 4)
+                                         : _mm512_srli_epi16(v, 6),
+                                _mm512_set1_epi8(3));
+    return v;
+}
+
+INLINE __m512 scales_of(const uint8_t *p, const enum jm_pack_kind kind)
+{
+    if (kind == JM_PACK_I16) { /* exponent bytes */
+        __m128i e = _mm_loadu_si128((const __m128i *)(const void *)p);
+        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu8_epi32(e), 23));
+    }
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+/* Levels are unsigned: sum_k (w + offset) q - offset * sum_k q. Q8 128, Q4 8, Q2 1. */
+INLINE __m512i start_of(const int32_t *sum, const enum jm_pack_kind kind)
+{
+    const unsigned shift = kind == JM_PACK_Q8 ? 7 : kind == JM_PACK_Q4 ? 3 : 0;
+    if (kind == JM_PACK_I16)
+        return _mm512_setzero_si512();
+    return _mm512_sub_epi32(_mm512_setzero_si512(),
+                            _mm512_slli_epi32(_mm512_set1_epi32(*sum), shift));
+}
+
+/* acc[r * G + j] += one block of 32 inputs for R rows and G groups. p: the block's levels in the
+ * first group; x: the rows' integers of this block, ldx bytes apart. */
+INLINE void dot_block(__m512i *acc, const uint8_t *p, size_t group_bytes, const uint8_t *x,
+                      size_t ldx, const int R, const int G, const enum jm_pack_kind kind)
+{
+    const int V = vectors_of(kind), S = runs_of(kind);
 #pragma GCC unroll 16
-    for (int i = 0; i < R * G; i++)
-        acc[i] = _mm512_setzero_ps();
-    for (uint32_t b = 0; b < n; b++) {
+    for (int i = 0; i < V; i++) {
+        __m512i v[8];
+#pragma GCC unroll 8
+        for (int j = 0; j < G; j++)
+            v[j] = _mm512_loadu_si512(p + (size_t)j * group_bytes + 64 * i);
 #pragma GCC unroll 4
-        for (int j = 0; j < G; j++) {
-            const uint8_t *p = w->data + (g + (uint32_t)j) * w->group_bytes + b * step;
-            const struct block wb = load_block(p + LANES * 2, kind);
-            const __m512 d = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+        for (int s = 0; s < S; s++) {
+            __m512i w[8];
+#pragma GCC unroll 8
+            for (int j = 0; j < G; j++)
+                w[j] = run_of(v[j], s, kind);
 #pragma GCC unroll 8
             for (int r = 0; r < R; r++) {
-                size_t at = (size_t)(row + (uint32_t)r);
-                __m512i s =
-                    dot_block(&wb, x->q + at * x->cols + b * BLOCK, x->sum[at * n + b], offset);
-                __m512 dx = _mm512_mul_ps(d, _mm512_set1_ps(x->d[at * n + b]));
-                acc[r * G + j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), dx, acc[r * G + j]);
+                int32_t word;
+                __builtin_memcpy(&word, x + (size_t)r * ldx + 4 * (i + V * s), 4);
+                const __m512i xk = _mm512_set1_epi32(word);
+#pragma GCC unroll 8
+                for (int j = 0; j < G; j++)
+                    acc[r * G + j] = kind == JM_PACK_I16
+                                         ? _mm512_dpwssd_epi32(acc[r * G + j], w[j], xk)
+                                         : _mm512_dpbusd_epi32(acc[r * G + j], w[j], xk);
             }
         }
     }
+}
+
+/* Weights that will be wanted soon, and how much of them to ask for with each block. */
+struct ahead {
+    const uint8_t *p, *end;
+    size_t bytes;
+};
+
+INLINE void ask(struct ahead *a)
+{
+    for (const uint8_t *stop = a->p + a->bytes; a->p < stop; a->p += 64)
+        _mm_prefetch((const char *)a->p, _MM_HINT_T1);
+}
+
+INLINE void tile_int(const struct jm_packed *w, const struct jm_acts *x, uint32_t row, float *y,
+                     size_t ldy, uint32_t g, const int R, const int G, const enum jm_pack_kind kind,
+                     struct ahead *ahead)
+{
+    const int wide = kind == JM_PACK_I16;
+    const uint32_t n = x->cols / BLOCK;
+    const size_t ldx = (size_t)x->cols * (wide ? 2 : 1);
+    const uint8_t *p = w->data + g * w->group_bytes;
+    const uint8_t *q = (wide ? (const uint8_t *)x->q16 : (const uint8_t *)x->q) + row * ldx;
+    const float *dx = (wide ? x->d16 : x->d) + (size_t)row * n;
+    __m512 sum[8];
 #pragma GCC unroll 8
-    for (int r = 0; r < R; r++) {
-#pragma GCC unroll 4
-        for (int j = 0; j < G; j++) {
-            uint32_t o = (g + (uint32_t)j) * LANES;
-            store(y + (size_t)(row + (uint32_t)r) * ldy + o, acc[r * G + j], w->t.rows - o);
-        }
+    for (int i = 0; i < R * G; i++)
+        sum[i] = _mm512_setzero_ps();
+    for (uint32_t b = 0; b < n; b++) {
+        __m512i acc[8];
+#pragma GCC unroll 8
+        for (int i = 0; i < R * G; i++)
+            acc[i] =
+                start_of(wide ? NULL : x->sum + (size_t)(row + (uint32_t)(i / G)) * n + b, kind);
+        ask(ahead);
+        dot_block(acc, p + (size_t)b * 64 * (size_t)vectors_of(kind), w->group_bytes,
+                  q + (size_t)b * (wide ? 64 : 32), ldx, R, G, kind);
+        __m512 dw[8];
+#pragma GCC unroll 8
+        for (int j = 0; j < G; j++)
+            dw[j] = scales_of(p + (size_t)j * w->group_bytes + w->scales +
+                                  (size_t)b * (wide ? LANES : 2 * LANES),
+                              kind);
+#pragma GCC unroll 8
+        for (int i = 0; i < R * G; i++)
+            sum[i] = _mm512_fmadd_ps(
+                _mm512_cvtepi32_ps(acc[i]),
+                _mm512_mul_ps(dw[i % G], _mm512_set1_ps(dx[(size_t)(i / G) * n + b])), sum[i]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < R * G; i++) {
+        uint32_t o = (g + (uint32_t)(i % G)) * LANES;
+        store(y + (size_t)(row + (uint32_t)(i / G)) * ldy + o, sum[i], w->t.rows - o);
     }
 }
 
-INLINE void linear_quantised(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
-                             float *y, size_t ldy, uint32_t g0, uint32_t g1,
-                             const enum jm_pack_kind kind)
+/* Eight independent sums keep the multipliers busy: of one row and eight groups, or of four rows
+ * and two groups, where each load serves several products. */
+INLINE void rows_int(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
+                     size_t ldy, uint32_t g, const int G, const enum jm_pack_kind kind)
+{
+    uint32_t r = 0, tiles = n_rows / 4 + n_rows % 4 / 2 + n_rows % 2;
+    struct ahead a = { .p = w->data + (g + (uint32_t)G) * w->group_bytes };
+    if (g + 2 * (uint32_t)G <= w->n_groups)
+        a.bytes = ((size_t)G * w->group_bytes / (tiles * (x->cols / BLOCK)) + 63) & ~(size_t)63;
+    for (; r + 4 <= n_rows; r += 4)
+        tile_int(w, x, r, y, ldy, g, 4, G, kind, &a);
+    for (; r + 2 <= n_rows; r += 2)
+        tile_int(w, x, r, y, ldy, g, 2, G, kind, &a);
+    for (; r < n_rows; r++)
+        tile_int(w, x, r, y, ldy, g, 1, G, kind, &a);
+}
+
+INLINE void linear_int(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                       float *y, size_t ldy, uint32_t g0, uint32_t g1, const enum jm_pack_kind kind)
 {
     uint32_t g = g0;
-    if (n_rows < 4) {
-        for (; g + 4 <= g1; g += 4) {
-            for (uint32_t r = 0; r < n_rows; r++)
-                tile_quantised(w, x, r, y, ldy, g, 1, 4, kind);
-        }
+    if (n_rows == 1) {
+        struct ahead none = { 0 };
+        for (; g + 8 <= g1; g += 8)
+            tile_int(w, x, 0, y, ldy, g, 1, 8, kind, &none);
     }
-    for (; g < g1; g++) {
-        uint32_t r = 0;
-        for (; r + 8 <= n_rows; r += 8)
-            tile_quantised(w, x, r, y, ldy, g, 8, 1, kind);
-        for (; r + 4 <= n_rows; r += 4)
-            tile_quantised(w, x, r, y, ldy, g, 4, 1, kind);
-        for (; r < n_rows; r++)
-            tile_quantised(w, x, r, y, ldy, g, 1, 1, kind);
-    }
+    for (; g + 2 <= g1; g += 2)
+        rows_int(w, x, n_rows, y, ldy, g, 2, kind);
+    for (; g < g1; g++)
+        rows_int(w, x, n_rows, y, ldy, g, 1, kind);
 }
 
 static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
@@ -208,14 +261,17 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
     case JM_PACK_F16:
         linear_float(w, x, n_rows, y, ldy, g0, g1, 1);
         break;
+    case JM_PACK_I16:
+        linear_int(w, x, n_rows, y, ldy, g0, g1, JM_PACK_I16);
+        break;
     case JM_PACK_Q8:
-        linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q8);
+        linear_int(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q8);
         break;
     case JM_PACK_Q4:
-        linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q4);
+        linear_int(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q4);
         break;
     case JM_PACK_Q2:
-        linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q2);
+        linear_int(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q2);
         break;
     default:
         linear_float(w, x, n_rows, y, ldy, g0, g1, 0);
@@ -261,56 +317,164 @@ static void swiglu(const float *gate, const float *up, float *out, size_t n)
     }
 }
 
-/* out [dim] = sum_p scores[p] * v[p], 64 columns at a time so that four sums run side by side */
-INLINE void weigh_values(const float *v, size_t stride, uint32_t dim, uint32_t n,
-                         const float *scores, __m512 inverse, float *out)
+/* scores [H, ld]: scale * q.K of 16 positions at a time, the largest of each head in top. Keys of
+ * positions beyond n are whatever lies there; they are masked. */
+INLINE void score_keys(const float *q, const float *k, uint32_t dim, uint32_t n, float scale,
+                       float *scores, size_t ld, float *top, const int H)
 {
-    for (uint32_t at = 0; at < dim; at += 4 * LANES) {
-        __mmask16 m[4];
-        __m512 s[4];
+    __m512 largest[4];
 #pragma GCC unroll 4
-        for (uint32_t j = 0; j < 4; j++) {
-            uint32_t c = at + j * LANES;
-            m[j] = c < dim ? first(dim - c) : 0;
-            s[j] = _mm512_setzero_ps();
+    for (int h = 0; h < H; h++)
+        largest[h] = _mm512_set1_ps(-INFINITY);
+    for (uint32_t p = 0; p < n; p += LANES, k += (size_t)dim * LANES) {
+        __m512 even[4], odd[4];
+#pragma GCC unroll 4
+        for (int h = 0; h < H; h++)
+            even[h] = odd[h] = _mm512_setzero_ps();
+        uint32_t i = 0;
+        for (; i + 2 <= dim; i += 2) {
+            const __m512 k0 = _mm512_loadu_ps(k + i * LANES),
+                         k1 = _mm512_loadu_ps(k + (i + 1) * LANES);
+#pragma GCC unroll 4
+            for (int h = 0; h < H; h++) {
+                const float *qh = q + (size_t)h * dim + i;
+                even[h] = _mm512_fmadd_ps(k0, _mm512_set1_ps(qh[0]), even[h]);
+                odd[h] = _mm512_fmadd_ps(k1, _mm512_set1_ps(qh[1]), odd[h]);
+            }
         }
-        for (uint32_t p = 0; p < n; p++) {
-            const __m512 e = _mm512_set1_ps(scores[p]);
-            const float *row = v + p * stride + at;
+        const __mmask16 m = first(n - p);
 #pragma GCC unroll 4
-            for (uint32_t j = 0; j < 4; j++)
-                s[j] = _mm512_fmadd_ps(e, _mm512_maskz_loadu_ps(m[j], row + j * LANES), s[j]);
+        for (int h = 0; h < H; h++) {
+            if (i < dim)
+                even[h] = _mm512_fmadd_ps(_mm512_loadu_ps(k + i * LANES),
+                                          _mm512_set1_ps(q[(size_t)h * dim + i]), even[h]);
+            __m512 s = _mm512_mul_ps(_mm512_add_ps(even[h], odd[h]), _mm512_set1_ps(scale));
+            largest[h] = _mm512_mask_max_ps(largest[h], m, s, largest[h]); /* NaN stays in s */
+            _mm512_storeu_ps(scores + (size_t)h * ld + p, s);
         }
-#pragma GCC unroll 4
-        for (uint32_t j = 0; j < 4; j++)
-            _mm512_mask_storeu_ps(out + at + j * LANES, m[j], _mm512_mul_ps(s[j], inverse));
     }
+#pragma GCC unroll 4
+    for (int h = 0; h < H; h++)
+        top[h] = _mm512_reduce_max_ps(largest[h]);
 }
 
-static void attend(const float *q, const float *k, const float *v, size_t stride, uint32_t dim,
-                   uint32_t n, float scale, float *scores, float *out)
+/* scores become exp(score - top); returns one over their sum. */
+INLINE float soften(float *scores, uint32_t n, float top)
 {
-    float largest = -INFINITY;
-    for (uint32_t p = 0; p < n; p++) {
-        __m512 s = _mm512_setzero_ps();
-        for (uint32_t i = 0; i < dim; i += LANES) {
-            __mmask16 m = first(dim - i);
-            s = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(m, q + i),
-                                _mm512_maskz_loadu_ps(m, k + p * stride + i), s);
-        }
-        scores[p] = _mm512_reduce_add_ps(s) * scale;
-        largest = scores[p] > largest ? scores[p] : largest; /* a NaN stays in scores */
-    }
     __m512 total = _mm512_setzero_ps();
     for (uint32_t p = 0; p < n; p += LANES) {
         __mmask16 m = first(n - p);
-        __m512 e =
-            exp_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(m, scores + p), _mm512_set1_ps(largest)));
+        __m512 e = exp_ps(_mm512_sub_ps(_mm512_loadu_ps(scores + p), _mm512_set1_ps(top)));
         total = _mm512_mask_add_ps(total, m, total, e);
-        _mm512_mask_storeu_ps(scores + p, m, e);
+        _mm512_storeu_ps(scores + p, e);
     }
-    weigh_values(v, stride, dim, n, scores, _mm512_set1_ps(1.0f / _mm512_reduce_add_ps(total)),
-                 out);
+    return 1.0f / _mm512_reduce_add_ps(total);
+}
+
+/* out [H, dim] = sum_p scores[p] * v[p], 64 columns at a time so that four sums a head run side by
+ * side */
+INLINE void weigh_values(const float *v, uint32_t dim, uint32_t n, const float *scores, size_t ld,
+                         const float *inverse, float *out, const int H)
+{
+    for (uint32_t at = 0; at < dim; at += 4 * LANES) {
+        __mmask16 m[4];
+        __m512 s[16];
+#pragma GCC unroll 4
+        for (uint32_t j = 0; j < 4; j++)
+            m[j] = at + j * LANES < dim ? first(dim - at - j * LANES) : 0;
+#pragma GCC unroll 16
+        for (int i = 0; i < 4 * H; i++)
+            s[i] = _mm512_setzero_ps();
+        for (uint32_t p = 0; p < n; p++) {
+            const float *row = v + (size_t)p * dim + at;
+            __m512 x[4];
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; j++)
+                x[j] = _mm512_maskz_loadu_ps(m[j], row + j * LANES);
+#pragma GCC unroll 4
+            for (int h = 0; h < H; h++) {
+                const __m512 e = _mm512_set1_ps(scores[(size_t)h * ld + p]);
+#pragma GCC unroll 4
+                for (int j = 0; j < 4; j++)
+                    s[h * 4 + j] = _mm512_fmadd_ps(e, x[j], s[h * 4 + j]);
+            }
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < 4 * H; i++)
+            _mm512_mask_storeu_ps(out + (size_t)(i / 4) * dim + at + (uint32_t)(i % 4) * LANES,
+                                  m[i % 4], _mm512_mul_ps(s[i], _mm512_set1_ps(inverse[i / 4])));
+    }
+}
+
+INLINE void attend_heads(const float *q, const float *k, const float *v, uint32_t dim, uint32_t n,
+                         float scale, float *scores, float *out, const int H)
+{
+    const size_t ld = (n + LANES - 1) & ~(size_t)(LANES - 1);
+    float top[4], inverse[4];
+    score_keys(q, k, dim, n, scale, scores, ld, top, H);
+#pragma GCC unroll 4
+    for (int h = 0; h < H; h++)
+        inverse[h] = soften(scores + (size_t)h * ld, n, top[h]);
+    weigh_values(v, dim, n, scores, ld, inverse, out, H);
+}
+
+static void attend(const float *q, uint32_t n_heads, const float *k, const float *v, uint32_t dim,
+                   uint32_t n, float scale, float *scores, float *out)
+{
+    uint32_t h = 0;
+    for (; h + 4 <= n_heads; h += 4)
+        attend_heads(q + (size_t)h * dim, k, v, dim, n, scale, scores, out + (size_t)h * dim, 4);
+    for (; h + 2 <= n_heads; h += 2)
+        attend_heads(q + (size_t)h * dim, k, v, dim, n, scale, scores, out + (size_t)h * dim, 2);
+    for (; h < n_heads; h++)
+        attend_heads(q + (size_t)h * dim, k, v, dim, n, scale, scores, out + (size_t)h * dim, 1);
+}
+
+/* ---- rows ---- */
+
+static void rms_norm(const float *x, const float *w, float eps, float *out, uint32_t n)
+{
+    __m512 s = _mm512_setzero_ps();
+    for (uint32_t i = 0; i < n; i += LANES) {
+        __m512 v = _mm512_maskz_loadu_ps(first(n - i), x + i);
+        s = _mm512_fmadd_ps(v, v, s);
+    }
+    __m512 r = _mm512_set1_ps(1.0f / sqrtf(_mm512_reduce_add_ps(s) / (float)n + eps));
+    for (uint32_t i = 0; i < n; i += LANES) {
+        __mmask16 m = first(n - i);
+        __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), r);
+        _mm512_mask_storeu_ps(out + i, m, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(m, w + i)));
+    }
+}
+
+static void rope(const float *x, const float *turn, uint32_t dim, float *out)
+{
+    uint32_t half = dim / 2;
+    for (uint32_t i = 0; i < half; i += LANES) {
+        __mmask16 m = first(half - i);
+        __m512 c = _mm512_maskz_loadu_ps(m, turn + i),
+               s = _mm512_maskz_loadu_ps(m, turn + half + i);
+        __m512 a = _mm512_maskz_loadu_ps(m, x + i), b = _mm512_maskz_loadu_ps(m, x + half + i);
+        _mm512_mask_storeu_ps(out + i, m, _mm512_fmsub_ps(a, c, _mm512_mul_ps(b, s)));
+        _mm512_mask_storeu_ps(out + half + i, m, _mm512_fmadd_ps(a, s, _mm512_mul_ps(b, c)));
+    }
+}
+
+/* Finds the largest value, then its first column. */
+static int32_t argmax(const float *x, uint32_t n)
+{
+    const __m512 low = _mm512_set1_ps(-INFINITY);
+    __m512 best = low;
+    for (uint32_t i = 0; i < n; i += LANES)
+        best = _mm512_max_ps(_mm512_mask_loadu_ps(low, first(n - i), x + i), best); /* NaN loses */
+    const __m512 top = _mm512_set1_ps(_mm512_reduce_max_ps(best));
+    for (uint32_t i = 0; i < n; i += LANES) {
+        __mmask16 m = first(n - i);
+        unsigned hit = _mm512_mask_cmp_ps_mask(m, _mm512_maskz_loadu_ps(m, x + i), top, _CMP_EQ_OQ);
+        if (hit)
+            return (int32_t)i + __builtin_ctz(hit);
+    }
+    return 0;
 }
 
 static void quantise(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum)
@@ -332,11 +496,34 @@ static void quantise(const float *x, uint32_t cols, int8_t *q, float *d, int32_t
     }
 }
 
+static void quantise16(const float *x, uint32_t cols, int16_t *q, float *d)
+{
+    for (uint32_t b = 0; b < cols / BLOCK; b++, x += BLOCK, q += BLOCK) {
+        __m512 x0 = _mm512_loadu_ps(x), x1 = _mm512_loadu_ps(x + LANES);
+        __m512 a0 = _mm512_abs_ps(x0), a1 = _mm512_abs_ps(x1), top = _mm512_set1_ps(FLT_MAX);
+        int sane = _mm512_cmp_ps_mask(a0, top, _CMP_NLE_UQ) == 0 &&
+                   _mm512_cmp_ps_mask(a1, top, _CMP_NLE_UQ) == 0;
+        float largest = _mm512_reduce_max_ps(_mm512_max_ps(a0, a1));
+        __m512 inverse = _mm512_set1_ps(largest > 1e-30f && sane ? 8191.0f / largest : 0.0f);
+        __mmask16 keep = sane ? 0xffff : 0;
+        __m512i i0 = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(x0, inverse));
+        __m512i i1 = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(x1, inverse));
+        _mm256_storeu_si256((__m256i *)(void *)q, _mm512_cvtepi32_epi16(i0));
+        _mm256_storeu_si256((__m256i *)(void *)(q + LANES), _mm512_cvtepi32_epi16(i1));
+        d[b] = sane ? largest / 8191.0f : NAN;
+    }
+}
+
 const struct jm_cpu_kernels jm_cpu_avx512 = {
     .isa = "avx512",
-    .group = LANES,
+    .pack = { .group = LANES, .f16 = JM_PACK_I16 },
+    .k_block = LANES,
     .linear = linear,
     .attend = attend,
     .swiglu = swiglu,
+    .rms_norm = rms_norm,
+    .rope = rope,
+    .argmax = argmax,
     .quantise = quantise,
+    .quantise16 = quantise16,
 };

@@ -39,14 +39,14 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
 }
 
 /* Softmax with the largest score taken off first, so that exp cannot overflow. */
-static void attend(const float *q, const float *k, const float *v, size_t stride, uint32_t dim,
-                   uint32_t n, float scale, float *scores, float *out)
+static void attend_head(const float *q, const float *k, const float *v, uint32_t dim, uint32_t n,
+                        float scale, float *scores, float *out)
 {
     double largest = -INFINITY, total = 0;
     for (uint32_t p = 0; p < n; p++) {
         double s = 0;
         for (uint32_t i = 0; i < dim; i++)
-            s += (double)q[i] * k[p * stride + i];
+            s += (double)q[i] * k[(size_t)p * dim + i];
         scores[p] = (float)(s * scale);
         largest = fmax(largest, scores[p]);
     }
@@ -58,9 +58,16 @@ static void attend(const float *q, const float *k, const float *v, size_t stride
     for (uint32_t i = 0; i < dim; i++) {
         double s = 0;
         for (uint32_t p = 0; p < n; p++)
-            s += (double)scores[p] * v[p * stride + i];
+            s += (double)scores[p] * v[(size_t)p * dim + i];
         out[i] = (float)(s / total);
     }
+}
+
+static void attend(const float *q, uint32_t n_heads, const float *k, const float *v, uint32_t dim,
+                   uint32_t n, float scale, float *scores, float *out)
+{
+    for (uint32_t h = 0; h < n_heads; h++)
+        attend_head(q + (size_t)h * dim, k, v, dim, n, scale, scores, out + (size_t)h * dim);
 }
 
 static void swiglu(const float *gate, const float *up, float *out, size_t n)
@@ -93,11 +100,61 @@ void jm_cpu_quantise(const float *x, uint32_t cols, int8_t *q, float *d, int32_t
     }
 }
 
+/* The same with 14 bits: d = largest / 8191. */
+void jm_cpu_quantise16(const float *x, uint32_t cols, int16_t *q, float *d)
+{
+    for (uint32_t b = 0; b < cols / BLOCK; b++, x += BLOCK, q += BLOCK) {
+        float largest = 0.0f, sane = 0.0f;
+        for (int i = 0; i < BLOCK; i++) {
+            largest = fmaxf(largest, fabsf(x[i]));
+            sane += x[i] * 0.0f;
+        }
+        float inverse = largest > 1e-30f && sane == 0.0f ? 8191.0f / largest : 0.0f;
+        for (int i = 0; i < BLOCK; i++)
+            q[i] = (int16_t)lrintf(sane == 0.0f ? x[i] * inverse : 0.0f);
+        d[b] = sane == 0.0f ? largest / 8191.0f : NAN;
+    }
+}
+
+void jm_cpu_rms_norm(const float *x, const float *w, float eps, float *out, uint32_t n)
+{
+    double s = 0;
+    for (uint32_t i = 0; i < n; i++)
+        s += (double)x[i] * x[i];
+    float r = (float)(1.0 / sqrt(s / n + eps));
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = x[i] * r * w[i];
+}
+
+void jm_cpu_rope(const float *x, const float *turn, uint32_t dim, float *out)
+{
+    uint32_t half = dim / 2;
+    for (uint32_t i = 0; i < half; i++) {
+        float c = turn[i], s = turn[half + i], a = x[i], b = x[half + i];
+        out[i] = a * c - b * s;
+        out[half + i] = a * s + b * c;
+    }
+}
+
+int32_t jm_cpu_argmax(const float *x, uint32_t n)
+{
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < n; i++) {
+        if (x[i] > x[best])
+            best = i;
+    }
+    return (int32_t)best;
+}
+
 const struct jm_cpu_kernels jm_cpu_scalar = {
     .isa = "scalar",
-    .group = 1,
+    .pack = { .group = 1 },
+    .k_block = 1,
     .linear = linear,
     .attend = attend,
     .swiglu = swiglu,
+    .rms_norm = jm_cpu_rms_norm,
+    .rope = jm_cpu_rope,
+    .argmax = jm_cpu_argmax,
     .quantise = jm_cpu_quantise,
 };
