@@ -11,7 +11,7 @@
 #include "backends/graph.h"
 #include "base/status.h"
 
-#define JM_BACKEND_ABI 2u /* raise on any change below or in graph.h or format.h */
+#define JM_BACKEND_ABI 3u /* raise on any change below or in graph.h or format.h */
 
 typedef struct jm_device jm_device; /* the backend's own */
 typedef struct jm_plan jm_plan;     /* a compiled graph, the backend's own */
@@ -27,23 +27,36 @@ struct jm_device_info {
     uint32_t threads;
 };
 
-/* What a plan must be able to take. All > 0. */
+/* What a plan must be able to take. The first three > 0; the others only where the graph has runs
+ * or picture positions. */
 struct jm_limits {
     uint32_t max_rows;    /* rows a batch */
     uint32_t max_slots;   /* sequences with their own key/value cache */
     uint32_t max_context; /* positions a slot */
+    uint32_t max_runs;    /* runs a batch, <= max_rows */
+    uint32_t max_side;    /* positions on the axes H and W */
 };
 
 /* Rows of one slot stand together, positions rising by 1. A row at position p of a slot sees what
  * was written at 0..p in that slot, also by earlier rows of the same batch; writing position 0
- * starts a slot anew. */
+ * starts a slot anew.
+ *
+ * In an entry with ATTEND_RUN the rows are cut into runs. All rows of a run have one slot and one
+ * position on axis T, which is how many positions of the slot's cache they see; several runs may
+ * have the same slot. */
 struct jm_batch {
+    uint32_t entry; /* of the graph; 0: the first */
     uint32_t n_rows;
-    const uint32_t *token;  /* [n_rows] */
+    const uint32_t *token;  /* [n_rows]; NULL in an entry without EMBED */
     const uint32_t *slot;   /* [n_rows], < max_slots */
-    const uint32_t *pos;    /* [n_rows], < max_context */
+    const uint32_t *pos;    /* [n_rows] on axis T, < max_context; in runs <= max_context */
+    const uint32_t *pos_h;  /* [n_rows], < max_side; NULL in an entry that uses no axis H */
+    const uint32_t *pos_w;  /* [n_rows], < max_side; NULL in an entry that uses no axis W */
+    uint32_t n_runs;        /* 0: the entry has no runs */
+    const uint32_t *run;    /* [n_runs], first row of each, rising from 0 */
     uint32_t n_gather;      /* <= n_rows; may be 0 */
     const uint32_t *gather; /* [n_gather], row numbers, rising */
+    const float *input[JM_MAX_INPUTS]; /* [n_rows or n_runs, cols]; those of other entries: NULL */
 };
 
 struct jm_backend_ops {
@@ -63,8 +76,8 @@ struct jm_backend_ops {
                          jm_plan **out, jm_err *err);
     void (*plan_close)(jm_plan *plan);         /* takes NULL */
     size_t (*plan_bytes)(const jm_plan *plan); /* device memory: weights, caches, work space */
-    /* Enqueues. The batch stays the caller's, unchanged until wait. Refuses tokens, slots and
-     * positions out of range with JM_EUSAGE. */
+    /* Enqueues. The batch stays the caller's, unchanged until wait. Refuses tokens, slots,
+     * positions and runs out of range, and inputs that are missing, with JM_EUSAGE. */
     jm_status (*execute)(jm_plan *plan, const struct jm_batch *in, jm_err *err);
     jm_status (*wait)(jm_plan *plan, jm_err *err);
     /* After wait: copies rows [first, first + n) of output `out` into dst in host memory: f32

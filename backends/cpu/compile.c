@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/cpu/picture.h"
 #include "backends/cpu/plan.h"
 #include "base/checked.h"
 
@@ -32,7 +33,7 @@ static void *take(jm_plan *p, size_t bytes)
     return m;
 }
 
-static void *take_array(jm_plan *p, size_t n, size_t m, size_t each)
+void *jm_cpu_take(jm_plan *p, size_t n, size_t m, size_t each)
 {
     size_t a, b;
     return jm_mul_size(n, m, &a) && jm_mul_size(a, each, &b) ? take(p, b) : NULL;
@@ -75,12 +76,20 @@ static void find_last_uses(const jm_graph *g, uint32_t *last)
         last[g->outputs[i]] = UINT32_MAX;
 }
 
+/* Entries run at different times: none finds anything of another in work. */
+static bool starts_entry(const jm_plan *p, uint32_t i)
+{
+    return i == 0 || p->steps[i].node.entry != p->steps[i - 1].node.entry;
+}
+
 /* A node needs a barrier when one of its inputs was made since the last one. */
 static void place_barriers(jm_plan *p)
 {
     uint32_t last_barrier = 0;
     for (uint32_t i = 0; i < p->n_steps; i++) {
         struct jm_step *s = &p->steps[i];
+        if (starts_entry(p, i))
+            last_barrier = i;
         for (uint32_t k = 0; k < s->node.n_in; k++) {
             if (s->node.in[k] >= last_barrier)
                 s->barrier_before = true;
@@ -105,7 +114,7 @@ static jm_status take_buffers(jm_plan *p, const jm_graph *g, jm_err *err)
     for (uint32_t i = 0; i < n && st == JM_OK; i++) {
         struct jm_step *s = &p->steps[i];
         size_t rows = p->lim.max_rows, cells;
-        if (s->barrier_before)
+        if (s->barrier_before || starts_entry(p, i))
             last_barrier = i;
         if (!jm_mul_size(rows, s->node.cols, &cells) || !jm_mul_size(cells, 4, &s->out_bytes) ||
             !(s->out = pool_take(&pool, p, s->out_bytes, last_barrier, last[i])))
@@ -113,14 +122,14 @@ static jm_status take_buffers(jm_plan *p, const jm_graph *g, jm_err *err)
                          s->node.cols);
         if (st == JM_OK && s->quantise) {
             s->q = take(p, cells);
-            s->d = take_array(p, rows, s->node.cols / BLOCK, sizeof *s->d);
-            s->sum = take_array(p, rows, s->node.cols / BLOCK, sizeof *s->sum);
+            s->d = jm_cpu_take(p, rows, s->node.cols / BLOCK, sizeof *s->d);
+            s->sum = jm_cpu_take(p, rows, s->node.cols / BLOCK, sizeof *s->sum);
             if (!s->q || !s->d || !s->sum)
                 st = jm_fail(err, JM_ENOMEM, "plan: no memory for %zu quantised rows", rows);
         }
         if (st == JM_OK && s->quantise16) {
-            s->q16 = take_array(p, cells, 1, sizeof *s->q16);
-            s->d16 = take_array(p, rows, s->node.cols / BLOCK, sizeof *s->d16);
+            s->q16 = jm_cpu_take(p, cells, 1, sizeof *s->q16);
+            s->d16 = jm_cpu_take(p, rows, s->node.cols / BLOCK, sizeof *s->d16);
             if (!s->q16 || !s->d16)
                 st = jm_fail(err, JM_ENOMEM, "plan: no memory for %zu quantised rows", rows);
         }
@@ -142,7 +151,7 @@ static const float *rope_table(jm_plan *p, uint32_t step)
             memcmp(&s->node.rope_base, &n->rope_base, sizeof n->rope_base) == 0)
             return s->rope;
     }
-    float *t = take_array(p, p->lim.max_context, n->head_dim, sizeof *t);
+    float *t = jm_cpu_take(p, p->lim.max_context, n->head_dim, sizeof *t);
     for (size_t pos = 0; t && pos < p->lim.max_context; pos++) {
         for (uint32_t i = 0; i < n->head_dim / 2; i++) {
             double angle = (double)pos * pow(n->rope_base, -2.0 * i / n->head_dim);
@@ -176,8 +185,8 @@ static jm_status take_state(jm_plan *p, uint32_t i, jm_err *err)
         return s->rope ? JM_OK : jm_fail(err, JM_ENOMEM, "plan: no memory for rope tables");
     case JM_OP_ATTENTION: {
         size_t width = (size_t)s->node.n_kv_heads * s->node.head_dim * sizeof(float);
-        s->k_cache = take_array(p, p->lim.max_slots, p->head_positions, width);
-        s->v_cache = take_array(p, p->lim.max_slots, p->head_positions, width);
+        s->k_cache = jm_cpu_take(p, p->lim.max_slots, p->head_positions, width);
+        s->v_cache = jm_cpu_take(p, p->lim.max_slots, p->head_positions, width);
         if (!s->k_cache || !s->v_cache)
             return jm_fail(err, JM_ENOMEM,
                            "plan: no memory for %u caches of %u positions; use a smaller batch",
@@ -193,15 +202,16 @@ static jm_status take_state(jm_plan *p, uint32_t i, jm_err *err)
 static jm_status take_scratch(jm_plan *p, jm_err *err)
 {
     size_t n = (size_t)JM_ATTEND_HEADS * (p->lim.max_context + 15u),
-           threads = jm_team_size(p->dev->team);
+           threads = jm_team_size(p->dev->team), pictures = jm_cpu_picture_scratch(p);
+    n = pictures > n ? pictures : n;
     for (uint32_t i = 0; i < p->n_steps; i++) {
         const struct jm_node *d = &p->steps[i].node;
         size_t wide = d->cols > d->w.cols ? d->cols : d->w.cols;
         n = wide > n ? wide : n;
     }
-    p->scratch = take_array(p, threads, 1, sizeof *p->scratch);
+    p->scratch = jm_cpu_take(p, threads, 1, sizeof *p->scratch);
     for (size_t t = 0; p->scratch && t < threads; t++) {
-        if (!(p->scratch[t] = take_array(p, n, 1, sizeof(float))))
+        if (!(p->scratch[t] = jm_cpu_take(p, n, 1, sizeof(float))))
             p->scratch = NULL;
     }
     return p->scratch ? JM_OK : jm_fail(err, JM_ENOMEM, "plan: no memory for work space");
@@ -227,7 +237,7 @@ jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limi
     jm_plan *p = calloc(1, sizeof *p);
     if (!p)
         return jm_fail(err, JM_ENOMEM, "plan: out of memory");
-    *p = (jm_plan){ .dev = dev, .lim = *lim, .n_outputs = g->n_outputs };
+    *p = (jm_plan){ .dev = dev, .lim = *lim, .n_outputs = g->n_outputs, .n_entries = g->n_entries };
     memcpy(p->outputs, g->outputs, sizeof p->outputs);
     p->head_positions = head_positions(lim->max_context, dev->kernels->k_block);
     p->steps = calloc(g->n_nodes, sizeof *p->steps);
@@ -238,7 +248,8 @@ jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limi
     for (uint32_t i = 0; i < p->n_steps && st == JM_OK; i++)
         p->steps[i].node = g->nodes[i];
     for (uint32_t i = 0; i < p->n_steps && st == JM_OK; i++)
-        st = take_state(p, i, err);
+        if ((st = take_state(p, i, err)) == JM_OK)
+            st = jm_cpu_picture_prepare(p, i, err);
     if (st == JM_OK) {
         place_barriers(p);
         st = take_buffers(p, g, err);

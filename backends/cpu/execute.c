@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "backends/cpu/picture.h"
 #include "backends/cpu/plan.h"
 
 enum { BLOCK = 32 };
@@ -21,10 +22,10 @@ static struct share share_of(uint32_t n, uint32_t m, uint32_t members)
 /* Row r of a step that has one for each gathered row: its row in the batch. */
 static uint32_t batch_row(const jm_plan *p, const struct jm_step *s, uint32_t r)
 {
-    return s->node.gathered ? p->batch->gather[r] : r;
+    return s->node.rows == JM_ROWS_GATHERED ? p->batch->gather[r] : r;
 }
 
-static void quantise_row(jm_plan *p, struct jm_step *s, uint32_t r)
+void jm_cpu_quantise_row(jm_plan *p, struct jm_step *s, uint32_t r)
 {
     size_t cols = s->node.cols, blocks = cols / BLOCK;
     if (s->quantise)
@@ -77,7 +78,7 @@ static void run_rows(jm_plan *p, struct jm_step *s, struct share rows)
         default:
             break;
         }
-        quantise_row(p, s, r);
+        jm_cpu_quantise_row(p, s, r);
     }
 }
 
@@ -91,9 +92,12 @@ static void run_linear(jm_plan *p, struct jm_step *s, uint32_t rows, uint32_t m)
                          .sum = in->sum,
                          .q16 = in->q16,
                          .d16 = in->d16,
-                         .cols = in->node.cols };
-    if (g.from < g.to && rows)
-        p->dev->kernels->linear(&s->w, &x, rows, s->out, s->node.cols, g.from, g.to, p->scratch[m]);
+                         .cols = s->node.w.cols };
+    rows *= s->node.times; /* inputs that stand side by side in a row */
+    if (g.from >= g.to || !rows)
+        return;
+    p->dev->kernels->linear(&s->w, &x, rows, s->out, s->node.w.rows, g.from, g.to, p->scratch[m]);
+    jm_cpu_add_bias(s, rows, g.from * s->w.group, g.to * s->w.group);
 }
 
 /* One row's keys and values of one head go to its position; keys interleaved by blocks. */
@@ -141,7 +145,14 @@ static void quantise_rows(jm_plan *p, struct jm_step *s, struct share rows)
 {
     jm_team_barrier(p->dev->team);
     for (uint32_t r = rows.from; r < rows.to; r++)
-        quantise_row(p, s, r);
+        jm_cpu_quantise_row(p, s, r);
+}
+
+static uint32_t rows_of(const struct jm_step *s, const struct jm_batch *b)
+{
+    return s->node.rows == JM_ROWS_GATHERED ? b->n_gather
+           : s->node.rows == JM_ROWS_RUN    ? b->n_runs
+                                            : b->n_rows;
 }
 
 static void run_member(void *arg, uint32_t m)
@@ -150,7 +161,9 @@ static void run_member(void *arg, uint32_t m)
     uint32_t members = jm_team_size(p->dev->team);
     for (uint32_t i = 0; i < p->n_steps; i++) {
         struct jm_step *s = &p->steps[i];
-        uint32_t n = s->node.gathered ? p->batch->n_gather : p->batch->n_rows;
+        if (s->node.entry != p->batch->entry)
+            continue;
+        uint32_t n = rows_of(s, p->batch);
         struct share rows = share_of(n, m, members);
         if (s->barrier_before)
             jm_team_barrier(p->dev->team);
@@ -158,6 +171,8 @@ static void run_member(void *arg, uint32_t m)
             run_linear(p, s, n, m);
         else if (s->node.op == JM_OP_ATTENTION)
             run_attention(p, s, n, m);
+        else if (jm_cpu_picture_runs(s))
+            jm_cpu_picture_run(p, s, n, m);
         else
             run_rows(p, s, rows);
         if ((s->quantise || s->quantise16) &&
@@ -172,10 +187,10 @@ static jm_status check_batch(const jm_plan *p, const struct jm_batch *in, jm_err
         return jm_fail(err, JM_EUSAGE, "batch: %u rows, %u gathered; the plan takes 1 to %u",
                        in->n_rows, in->n_gather, p->lim.max_rows);
     for (uint32_t r = 0; r < in->n_rows; r++) {
-        if (p->vocab && in->token[r] >= p->vocab)
+        if (p->vocab && in->token && in->token[r] >= p->vocab)
             return jm_fail(err, JM_EUSAGE, "batch: row %u: token %u of a vocabulary of %u", r,
                            in->token[r], p->vocab);
-        if (in->slot[r] >= p->lim.max_slots || in->pos[r] >= p->lim.max_context)
+        if (in->slot[r] >= p->lim.max_slots || in->pos[r] >= p->lim.max_context + (in->n_runs > 0))
             return jm_fail(err, JM_EUSAGE, "batch: row %u: slot %u or position %u out of range", r,
                            in->slot[r], in->pos[r]);
     }
@@ -183,7 +198,7 @@ static jm_status check_batch(const jm_plan *p, const struct jm_batch *in, jm_err
         if (in->gather[i] >= in->n_rows)
             return jm_fail(err, JM_EUSAGE, "batch: gathered row %u does not exist", in->gather[i]);
     }
-    return JM_OK;
+    return jm_cpu_picture_check(p, in, err);
 }
 
 jm_status jm_cpu_execute(jm_plan *p, const struct jm_batch *in, jm_err *err)
@@ -192,6 +207,7 @@ jm_status jm_cpu_execute(jm_plan *p, const struct jm_batch *in, jm_err *err)
     if (st != JM_OK)
         return st;
     p->batch = in;
+    jm_cpu_picture_begin(p);
     jm_team_run(p->dev->team, run_member, p);
     return JM_OK;
 }

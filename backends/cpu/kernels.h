@@ -36,6 +36,9 @@ enum { JM_ATTEND_HEADS = 4 };
 /* out[i] = gate[i] / (1 + exp(-gate[i])) * up[i] */
 typedef void jm_swiglu_fn(const float *gate, const float *up, float *out, size_t n);
 
+/* y[i] = x[i] / 2 * (1 + erf(x[i] / sqrt(2))) */
+typedef void jm_gelu_fn(const float *x, float *y, size_t n);
+
 /* out[i] = x[i] / sqrt(mean of x^2 + eps) * w[i] */
 typedef void jm_rms_norm_fn(const float *x, const float *w, float eps, float *out, uint32_t n);
 
@@ -58,6 +61,7 @@ struct jm_cpu_kernels {
     jm_linear_fn *linear;
     jm_attend_fn *attend;
     jm_swiglu_fn *swiglu;
+    jm_gelu_fn *gelu;
     jm_rms_norm_fn *rms_norm;
     jm_rope_fn *rope;
     jm_argmax_fn *argmax;
@@ -66,6 +70,7 @@ struct jm_cpu_kernels {
 };
 
 /* In C, for every set without faster ones. */
+jm_gelu_fn jm_cpu_gelu;
 jm_quantise_fn jm_cpu_quantise;
 jm_quantise16_fn jm_cpu_quantise16;
 jm_rms_norm_fn jm_cpu_rms_norm;

@@ -28,7 +28,8 @@ struct jm_step {
     float *d16;
     float *k_cache, *v_cache; /* ATTENTION: [max_slots, n_kv_heads, head_positions, head_dim]; keys
                                * of k_block positions lie interleaved, see kernels.h */
-    const float *rope;        /* ROPE: [max_context, head_dim], see jm_rope_fn; owned by plan */
+    const float *rope;        /* ROPE: [max_context, head_dim], see jm_rope_fn; owned by plan;
+                               * ROPE_PART: [positions, part] */
 };
 
 struct jm_plan {
@@ -39,13 +40,24 @@ struct jm_plan {
     uint32_t n_steps;
     jm_value outputs[JM_MAX_OUTPUTS];
     uint32_t n_outputs;
+    uint32_t n_entries;
     uint32_t vocab; /* rows of the embedding: tokens must be below */
     void **owned;   /* [n_owned] every block to free */
     uint32_t n_owned, cap_owned;
     size_t bytes;
-    float **scratch;              /* [threads] for one thread: longest row and longest context */
+    /* ATTEND_RUN: keys and values of all runs, prefix and rows; see picture.c */
+    float *run_k, *run_v; /* [run_positions, n_kv_heads, head_dim] of the widest such node */
+    size_t run_width;     /* its n_kv_heads * head_dim; 0: there are no such nodes */
+    size_t *run_at;       /* [max_rows] position where each run begins */
+    uint32_t *run_of;     /* [max_rows] the run of each row */
+    float **scratch;      /* [threads] for one thread: longest row and longest context */
     const struct jm_batch *batch; /* of the run under way */
 };
+
+/* n * m * each zeroed bytes that plan_close frees. NULL: out of memory, or too many. */
+void *jm_cpu_take(jm_plan *p, size_t n, size_t m, size_t each);
+/* Row r of a step's result as the linears that read it want it. */
+void jm_cpu_quantise_row(jm_plan *p, struct jm_step *s, uint32_t r);
 
 jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limits *lim,
                          jm_plan **out, jm_err *err);

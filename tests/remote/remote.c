@@ -22,15 +22,45 @@ struct jm_plan {
     pid_t child;
     int fd;
     size_t bytes;
-    uint32_t cols[JM_MAX_OUTPUTS];
+    jm_graph shape; /* its inputs, no nodes */
 };
 
 enum command { EXECUTE, FETCH };
 
 struct request {
     enum command command;
-    uint32_t a, b, c; /* EXECUTE: n_rows, n_gather; FETCH: out, first, n */
+    uint32_t a, b, c;    /* EXECUTE: n_rows, n_gather, n_runs; FETCH: out, first, n */
+    uint32_t entry, has; /* EXECUTE: the entry, and which of the batch's arrays follow */
 };
+
+/* The arrays of a batch one by one, so that both sides send and receive the same. Bit i of `has`
+ * says whether array i is there. */
+enum { N_ARRAYS = 7 + JM_MAX_INPUTS };
+
+struct array {
+    const void **at;
+    size_t bytes;
+};
+
+static void arrays_of(struct jm_batch *b, const jm_graph *g, struct array out[N_ARRAYS])
+{
+    size_t rows = b->n_rows * sizeof(uint32_t);
+    const struct array first[] = {
+        { .at = (const void **)&b->token, .bytes = rows },
+        { .at = (const void **)&b->slot, .bytes = rows },
+        { .at = (const void **)&b->pos, .bytes = rows },
+        { .at = (const void **)&b->pos_h, .bytes = rows },
+        { .at = (const void **)&b->pos_w, .bytes = rows },
+        { .at = (const void **)&b->gather, .bytes = b->n_gather * sizeof(uint32_t) },
+        { .at = (const void **)&b->run, .bytes = b->n_runs * sizeof(uint32_t) }
+    };
+    memcpy(out, first, sizeof first);
+    for (uint32_t i = 0; i < JM_MAX_INPUTS; i++) {
+        size_t n = g->input_rows[i] == JM_ROWS_RUN ? b->n_runs : b->n_rows;
+        out[7 + i] = (struct array){ .at = (const void **)&b->input[i],
+                                     .bytes = n * g->input_cols[i] * sizeof(float) };
+    }
+}
 
 struct reply {
     jm_err err;
@@ -106,29 +136,37 @@ struct child {
     int fd;
     const struct jm_backend_ops *ops;
     jm_plan *plan;
-    uint32_t *words; /* [5 * max_rows] token, slot, pos, gather */
     uint32_t max_rows;
-    const uint32_t *cols; /* of each output */
+    const jm_graph *g;
 };
 
 static bool child_execute(struct child *c, const struct request *q)
 {
     struct reply reply = { 0 };
-    uint32_t *w = c->words, n = q->a, m = q->b;
-    if (n > c->max_rows || m > n || !receive_all(c->fd, w, (3 * (size_t)n + m) * sizeof *w))
-        return false;
-    struct jm_batch b = {
-        .n_rows = n, .token = w, .slot = w + n, .pos = w + 2 * n, .n_gather = m, .gather = w + 3 * n
-    };
-    if (c->ops->execute(c->plan, &b, &reply.err) == JM_OK)
+    struct jm_batch b = { .entry = q->entry, .n_rows = q->a, .n_gather = q->b, .n_runs = q->c };
+    struct array arrays[N_ARRAYS];
+    void *copy[N_ARRAYS] = { 0 };
+    bool ok = q->a <= c->max_rows && q->b <= q->a && q->c <= q->a;
+    arrays_of(&b, c->g, arrays);
+    for (int i = 0; i < N_ARRAYS && ok; i++) {
+        if (!(q->has >> i & 1))
+            continue;
+        copy[i] = malloc(arrays[i].bytes + 1);
+        ok = copy[i] && receive_all(c->fd, copy[i], arrays[i].bytes);
+        *arrays[i].at = copy[i];
+    }
+    if (ok && c->ops->execute(c->plan, &b, &reply.err) == JM_OK)
         c->ops->wait(c->plan, &reply.err);
-    return send_all(c->fd, &reply, sizeof reply);
+    for (int i = 0; i < N_ARRAYS; i++)
+        free(copy[i]);
+    return ok && send_all(c->fd, &reply, sizeof reply);
 }
 
 static bool child_fetch(struct child *c, const struct request *q)
 {
     struct reply reply = { 0 };
-    size_t bytes = q->a < JM_MAX_OUTPUTS ? (size_t)q->c * c->cols[q->a] * 4 : 0;
+    size_t bytes =
+        q->a < c->g->n_outputs ? (size_t)q->c * c->g->nodes[c->g->outputs[q->a]].cols * 4 : 0;
     void *data = malloc(bytes + 1);
     if (!data)
         return false;
@@ -149,19 +187,18 @@ static void child_serve(struct child *c)
 }
 
 static void child_main(int fd, const struct jm_device_options *opt, const jm_graph *g,
-                       const struct jm_limits *lim, const uint32_t *cols)
+                       const struct jm_limits *lim)
 {
     struct reply hello = { 0 };
     jm_backend cpu = { 0 };
     jm_device *dev = NULL;
-    struct child c = { .fd = fd, .max_rows = lim->max_rows, .cols = cols };
+    struct child c = { .fd = fd, .max_rows = lim->max_rows, .g = g };
     if (jm_backend_load("cpu", &cpu, &hello.err) == JM_OK &&
         cpu.ops->open(0, opt, &dev, &hello.err) == JM_OK &&
         cpu.ops->compile(dev, g, lim, &c.plan, &hello.err) == JM_OK)
         hello.bytes = cpu.ops->plan_bytes(c.plan);
     c.ops = cpu.ops;
-    c.words = malloc(4 * (size_t)lim->max_rows * sizeof *c.words);
-    if (send_all(fd, &hello, sizeof hello) && hello.err.status == JM_OK && c.words)
+    if (send_all(fd, &hello, sizeof hello) && hello.err.status == JM_OK)
         child_serve(&c);
     _exit(0);
 }
@@ -198,13 +235,13 @@ static jm_status compile(jm_device *dev, const jm_graph *g, const struct jm_limi
         free(p);
         return jm_fail(err, JM_EDEVICE, "remote: no socket pair");
     }
-    for (uint32_t i = 0; i < g->n_outputs; i++)
-        p->cols[i] = g->nodes[g->outputs[i]].cols;
+    memcpy(p->shape.input_cols, g->input_cols, sizeof p->shape.input_cols);
+    memcpy(p->shape.input_rows, g->input_rows, sizeof p->shape.input_rows);
     p->fd = fds[0];
     p->child = fork();
     if (p->child == 0) {
         close(fds[0]);
-        child_main(fds[1], &dev->opt, g, lim, p->cols);
+        child_main(fds[1], &dev->opt, g, lim);
     }
     close(fds[1]);
     struct reply hello;
@@ -226,12 +263,17 @@ static size_t plan_bytes(const jm_plan *p)
 
 static jm_status execute(jm_plan *p, const struct jm_batch *in, jm_err *err)
 {
-    struct request q = { .command = EXECUTE, .a = in->n_rows, .b = in->n_gather };
-    bool ok = send_all(p->fd, &q, sizeof q) &&
-              send_all(p->fd, in->token, in->n_rows * sizeof *in->token) &&
-              send_all(p->fd, in->slot, in->n_rows * sizeof *in->slot) &&
-              send_all(p->fd, in->pos, in->n_rows * sizeof *in->pos) &&
-              send_all(p->fd, in->gather, in->n_gather * sizeof *in->gather);
+    struct request q = {
+        .command = EXECUTE, .a = in->n_rows, .b = in->n_gather, .c = in->n_runs, .entry = in->entry
+    };
+    struct jm_batch b = *in;
+    struct array arrays[N_ARRAYS];
+    arrays_of(&b, &p->shape, arrays);
+    for (uint32_t i = 0; i < N_ARRAYS; i++)
+        q.has |= (uint32_t)(*arrays[i].at != NULL) << i;
+    bool ok = send_all(p->fd, &q, sizeof q);
+    for (int i = 0; i < N_ARRAYS && ok; i++)
+        ok = !*arrays[i].at || send_all(p->fd, *arrays[i].at, arrays[i].bytes);
     return ok ? JM_OK : jm_fail(err, JM_EDEVICE, "remote: the device process is gone");
 }
 

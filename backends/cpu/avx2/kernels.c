@@ -258,6 +258,7 @@ const struct jm_cpu_kernels jm_cpu_avx2 = {
     .linear = linear,
     .attend = attend,
     .swiglu = swiglu,
+    .gelu = jm_cpu_gelu,
     .rms_norm = jm_cpu_rms_norm,
     .rope = jm_cpu_rope,
     .argmax = jm_cpu_argmax,

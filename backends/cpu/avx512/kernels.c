@@ -521,6 +521,7 @@ const struct jm_cpu_kernels jm_cpu_avx512 = {
     .linear = linear,
     .attend = attend,
     .swiglu = swiglu,
+    .gelu = jm_cpu_gelu,
     .rms_norm = rms_norm,
     .rope = rope,
     .argmax = argmax,

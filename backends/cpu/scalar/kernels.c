@@ -76,6 +76,12 @@ static void swiglu(const float *gate, const float *up, float *out, size_t n)
         out[i] = (float)(gate[i] / (1.0 + exp(-(double)gate[i])) * up[i]);
 }
 
+void jm_cpu_gelu(const float *x, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)(0.5 * x[i] * (1.0 + erf(x[i] * 0.70710678118654752440)));
+}
+
 enum { BLOCK = 32 };
 
 /* d = largest / 127, q = round(x / d). A block of zeros, or one that is not finite, has d 0 and
@@ -153,6 +159,7 @@ const struct jm_cpu_kernels jm_cpu_scalar = {
     .linear = linear,
     .attend = attend,
     .swiglu = swiglu,
+    .gelu = jm_cpu_gelu,
     .rms_norm = jm_cpu_rms_norm,
     .rope = jm_cpu_rope,
     .argmax = jm_cpu_argmax,
