@@ -39,29 +39,36 @@ void *jm_cpu_take(jm_plan *p, size_t n, size_t m, size_t each)
     return jm_mul_size(n, m, &a) && jm_mul_size(a, each, &b) ? take(p, b) : NULL;
 }
 
-/* Buffers are reused: one whose last reader lies before the latest barrier is free. */
+/* Buffers are reused: one whose last reader lies before the latest barrier is free. Threads that
+ * meet nobody are safe too, since each keeps to its own rows; so a buffer holds rows of one kind.
+ */
 struct pool {
-    float **buffer; /* [n] */
-    size_t *bytes;
-    uint32_t *free_after; /* last node that touches it; UINT32_MAX: an output, never free */
+    struct {
+        float *buffer;
+        size_t bytes;
+        enum jm_rows rows;
+        uint32_t free_after; /* last node that touches it; UINT32_MAX: an output, never free */
+    } * at;                  /* [n] */
     uint32_t n;
 };
 
-static float *pool_take(struct pool *b, jm_plan *p, size_t bytes, uint32_t last_barrier,
+static float *pool_take(struct pool *b, jm_plan *p, const struct jm_step *s, uint32_t last_barrier,
                         uint32_t last_use)
 {
     for (uint32_t i = 0; i < b->n; i++) {
-        if (b->bytes[i] == bytes && b->free_after[i] < last_barrier) {
-            b->free_after[i] = last_use;
-            return b->buffer[i];
+        if (b->at[i].bytes == s->out_bytes && b->at[i].rows == s->node.rows &&
+            b->at[i].free_after < last_barrier) {
+            b->at[i].free_after = last_use;
+            return b->at[i].buffer;
         }
     }
-    float *m = take(p, bytes);
+    float *m = take(p, s->out_bytes);
     if (!m)
         return NULL;
-    b->buffer[b->n] = m;
-    b->bytes[b->n] = bytes;
-    b->free_after[b->n++] = last_use;
+    b->at[b->n].buffer = m;
+    b->at[b->n].bytes = s->out_bytes;
+    b->at[b->n].rows = s->node.rows;
+    b->at[b->n++].free_after = last_use;
     return m;
 }
 
@@ -82,20 +89,48 @@ static bool starts_entry(const jm_plan *p, uint32_t i)
     return i == 0 || p->steps[i].node.entry != p->steps[i - 1].node.entry;
 }
 
-/* A node needs a barrier when one of its inputs was made since the last one. */
+/* Each thread makes the same rows of these, whatever the op. */
+static bool is_by_rows(const struct jm_step *s)
+{
+    return s->node.op != JM_OP_LINEAR && s->node.op != JM_OP_ATTENTION &&
+           s->node.op != JM_OP_ATTEND_RUN && !s->by_columns;
+}
+
+/* Whether input k of s, made since the last barrier, can be read without one: when the thread that
+ * reads it is the one that made it. The queries of an attention are read behind its own barrier. */
+static bool is_own(const jm_plan *p, const struct jm_step *s, uint32_t k)
+{
+    const struct jm_step *from = &p->steps[s->node.in[k]];
+    switch (s->node.op) {
+    case JM_OP_ATTENTION:
+        return k == 0 || (is_by_rows(from) && from->node.rows == JM_ROWS_ALL);
+    case JM_OP_ATTEND_RUN:
+        return k == 0;
+    case JM_OP_GATHER_ROWS:
+        return false;
+    default:
+        if (s->by_columns)
+            return from->node.op == JM_OP_LINEAR && from->node.times == 1;
+        return is_by_rows(s) && is_by_rows(from) && from->node.rows == s->node.rows;
+    }
+}
+
 static void place_barriers(jm_plan *p)
 {
     uint32_t last_barrier = 0;
     for (uint32_t i = 0; i < p->n_steps; i++) {
         struct jm_step *s = &p->steps[i];
+        const uint32_t *in = s->node.in;
         if (starts_entry(p, i))
             last_barrier = i;
+        s->by_columns = s->node.op == JM_OP_SWIGLU && p->steps[in[0]].node.op == JM_OP_LINEAR &&
+                        p->steps[in[1]].node.op == JM_OP_LINEAR;
         for (uint32_t k = 0; k < s->node.n_in; k++) {
-            if (s->node.in[k] >= last_barrier)
+            if (in[k] >= last_barrier && !is_own(p, s, k))
                 s->barrier_before = true;
         }
-        if (s->barrier_before)
-            last_barrier = i;
+        if (s->barrier_before || s->node.op == JM_OP_ATTENTION || s->node.op == JM_OP_ATTEND_RUN)
+            last_barrier = i; /* attention meets within */
     }
 }
 
@@ -103,11 +138,9 @@ static jm_status take_buffers(jm_plan *p, const jm_graph *g, jm_err *err)
 {
     uint32_t n = g->n_nodes, last_barrier = 0;
     uint32_t *last = calloc(n, sizeof *last);
-    struct pool pool = { .buffer = calloc(n, sizeof *pool.buffer),
-                         .bytes = calloc(n, sizeof *pool.bytes),
-                         .free_after = calloc(n, sizeof *pool.free_after) };
+    struct pool pool = { .at = calloc(n, sizeof *pool.at) };
     jm_status st = JM_OK;
-    if (!last || !pool.buffer || !pool.bytes || !pool.free_after)
+    if (!last || !pool.at)
         st = jm_fail(err, JM_ENOMEM, "plan: out of memory");
     if (st == JM_OK)
         find_last_uses(g, last);
@@ -117,7 +150,7 @@ static jm_status take_buffers(jm_plan *p, const jm_graph *g, jm_err *err)
         if (s->barrier_before || starts_entry(p, i))
             last_barrier = i;
         if (!jm_mul_size(rows, s->node.cols, &cells) || !jm_mul_size(cells, 4, &s->out_bytes) ||
-            !(s->out = pool_take(&pool, p, s->out_bytes, last_barrier, last[i])))
+            !(s->out = pool_take(&pool, p, s, last_barrier, last[i])))
             st = jm_fail(err, JM_ENOMEM, "plan: no memory for %zu rows of %u values", rows,
                          s->node.cols);
         if (st == JM_OK && s->quantise) {
@@ -135,9 +168,7 @@ static jm_status take_buffers(jm_plan *p, const jm_graph *g, jm_err *err)
         }
     }
     free(last);
-    free(pool.buffer);
-    free(pool.bytes);
-    free(pool.free_after);
+    free(pool.at);
     return st;
 }
 
@@ -175,6 +206,7 @@ static jm_status take_state(jm_plan *p, uint32_t i, jm_err *err)
         if (jm_pack(&s->node.w, p->dev->kernels->pack, &s->w, &why) != JM_OK)
             return jm_fail(err, why.status, "%s", why.text);
         p->bytes += s->w.group_bytes * s->w.n_groups;
+        p->weight_bytes += s->w.group_bytes * s->w.n_groups;
         if (jm_packed_is_quantised(&s->w))
             p->steps[s->node.in[0]].quantise = true;
         if (s->w.kind == JM_PACK_I16)
@@ -214,7 +246,11 @@ static jm_status take_scratch(jm_plan *p, jm_err *err)
         if (!(p->scratch[t] = jm_cpu_take(p, n, 1, sizeof(float))))
             p->scratch = NULL;
     }
-    return p->scratch ? JM_OK : jm_fail(err, JM_ENOMEM, "plan: no memory for work space");
+    p->cut = jm_cpu_take(p, threads + 1, 1, sizeof *p->cut);
+    p->gather_cut = jm_cpu_take(p, threads + 1, 1, sizeof *p->gather_cut);
+    return p->scratch && p->cut && p->gather_cut
+               ? JM_OK
+               : jm_fail(err, JM_ENOMEM, "plan: no memory for work space");
 }
 
 /* A whole number of blocks, and an odd one: with a power of two the caches of all sequences would

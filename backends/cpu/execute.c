@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running a plan: every thread walks all steps and does its share of each. */
+/* Running a plan: every thread walks all steps and does its part of each. How a batch is cut is
+ * decided once for each: by columns, where all threads meet between steps and each weight is read
+ * once; or by rows, where each thread takes whole sequences through the whole network and meets
+ * nobody, but reads all weights. */
 #include <math.h>
 #include <string.h>
 
@@ -7,6 +10,10 @@
 #include "backends/cpu/plan.h"
 
 enum { BLOCK = 32 };
+
+/* Cutting by rows pays when the weights come from a cache fast enough, and each thread has rows
+ * enough to use them on. */
+enum { CACHED_BYTES = 32 << 20, CACHED_ROWS = 6, MEMORY_ROWS = 48 };
 
 struct share {
     uint32_t from, to;
@@ -19,21 +26,39 @@ static struct share share_of(uint32_t n, uint32_t m, uint32_t members)
                            .to = (uint32_t)((uint64_t)n * (m + 1) / members) };
 }
 
+/* What one thread does of a batch. */
+struct part {
+    uint32_t m;
+    bool alone;            /* its rows are whole sequences, and it makes all columns of them */
+    struct share share[3]; /* its rows, by enum jm_rows */
+};
+
 /* Row r of a step that has one for each gathered row: its row in the batch. */
 static uint32_t batch_row(const jm_plan *p, const struct jm_step *s, uint32_t r)
 {
     return s->node.rows == JM_ROWS_GATHERED ? p->batch->gather[r] : r;
 }
 
-void jm_cpu_quantise_row(jm_plan *p, struct jm_step *s, uint32_t r)
+static uint32_t rows_of(const struct jm_step *s, const struct jm_batch *b)
 {
-    size_t cols = s->node.cols, blocks = cols / BLOCK;
+    return s->node.rows == JM_ROWS_GATHERED ? b->n_gather
+           : s->node.rows == JM_ROWS_RUN    ? b->n_runs
+                                            : b->n_rows;
+}
+
+static void meet(const jm_plan *p, const struct part *w)
+{
+    if (!w->alone)
+        jm_team_barrier(p->dev->team, w->m);
+}
+
+void jm_cpu_quantise_part(jm_plan *p, struct jm_step *s, uint32_t r, uint32_t from, uint32_t to)
+{
+    size_t at = (size_t)r * s->node.cols + from, block = at / BLOCK;
     if (s->quantise)
-        p->dev->kernels->quantise(s->out + r * cols, s->node.cols, s->q + r * cols,
-                                  s->d + r * blocks, s->sum + r * blocks);
+        p->dev->kernels->quantise(s->out + at, to - from, s->q + at, s->d + block, s->sum + block);
     if (s->quantise16)
-        p->dev->kernels->quantise16(s->out + r * cols, s->node.cols, s->q16 + r * cols,
-                                    s->d16 + r * blocks);
+        p->dev->kernels->quantise16(s->out + at, to - from, s->q16 + at, s->d16 + block);
 }
 
 /* Steps whose rows are independent: each thread has some rows. */
@@ -78,26 +103,66 @@ static void run_rows(jm_plan *p, struct jm_step *s, struct share rows)
         default:
             break;
         }
-        jm_cpu_quantise_row(p, s, r);
+        jm_cpu_quantise_part(p, s, r, 0, n->cols);
     }
 }
 
-static void run_linear(jm_plan *p, struct jm_step *s, uint32_t rows, uint32_t m)
+/* The columns of a linear's result that a thread makes: whole blocks, so that they can be
+ * quantised. */
+static struct share columns_of(const jm_plan *p, uint32_t cols, const struct part *w)
 {
-    const struct jm_step *in = &p->steps[s->node.in[0]];
-    struct share g = share_of(s->w.n_groups, m, jm_team_size(p->dev->team));
-    struct jm_acts x = { .f = in->out,
-                         .q = in->q,
-                         .d = in->d,
-                         .sum = in->sum,
-                         .q16 = in->q16,
-                         .d16 = in->d16,
-                         .cols = s->node.w.cols };
-    rows *= s->node.times; /* inputs that stand side by side in a row */
-    if (g.from >= g.to || !rows)
+    uint32_t blocks = cols / BLOCK + (cols % BLOCK != 0);
+    if (w->alone)
+        return (struct share){ .from = 0, .to = cols };
+    struct share c = share_of(blocks, w->m, jm_team_size(p->dev->team));
+    return (struct share){ .from = c.from * BLOCK,
+                           .to = c.to * BLOCK < cols ? c.to * BLOCK : cols };
+}
+
+/* The rows for which a thread makes its columns. */
+static struct share column_rows(const jm_plan *p, const struct jm_step *s, const struct part *w)
+{
+    return w->alone ? w->share[s->node.rows]
+                    : (struct share){ .from = 0, .to = rows_of(s, p->batch) };
+}
+
+static void run_columns(jm_plan *p, struct jm_step *s, const struct part *w)
+{
+    const float *gate = p->steps[s->node.in[0]].out, *up = p->steps[s->node.in[1]].out;
+    struct share c = columns_of(p, s->node.cols, w), rows = column_rows(p, s, w);
+    for (uint32_t r = rows.from; r < rows.to && c.from < c.to; r++) {
+        size_t at = (size_t)r * s->node.cols + c.from;
+        p->dev->kernels->swiglu(gate + at, up + at, s->out + at, c.to - c.from);
+        jm_cpu_quantise_part(p, s, r, c.from, c.to);
+    }
+}
+
+/* Row r and those behind it, as the weight wants them. */
+static struct jm_acts acts_from(const struct jm_step *in, uint32_t cols, size_t r)
+{
+    size_t at = r * cols, block = at / BLOCK;
+    return (struct jm_acts){ .f = in->out + at,
+                             .q = in->q ? in->q + at : NULL,
+                             .d = in->d ? in->d + block : NULL,
+                             .sum = in->sum ? in->sum + block : NULL,
+                             .q16 = in->q16 ? in->q16 + at : NULL,
+                             .d16 = in->d16 ? in->d16 + block : NULL,
+                             .cols = cols };
+}
+
+static void run_linear(jm_plan *p, struct jm_step *s, const struct part *w)
+{
+    const struct jm_node *n = &s->node;
+    struct share c = columns_of(p, n->w.rows, w), rows = column_rows(p, s, w);
+    uint32_t from = c.from / s->w.group, to = (c.to + s->w.group - 1) / s->w.group;
+    size_t first = (size_t)rows.from * n->times; /* inputs that stand side by side in a row */
+    uint32_t many = (rows.to - rows.from) * n->times;
+    struct jm_acts x = acts_from(&p->steps[n->in[0]], n->w.cols, first);
+    float *y = s->out + first * n->w.rows;
+    if (from >= to || many == 0)
         return;
-    p->dev->kernels->linear(&s->w, &x, rows, s->out, s->node.w.rows, g.from, g.to, p->scratch[m]);
-    jm_cpu_add_bias(s, rows, g.from * s->w.group, g.to * s->w.group);
+    p->dev->kernels->linear(&s->w, &x, many, y, n->w.rows, from, to, p->scratch[w->m]);
+    jm_cpu_add_bias(s, y, many, c.from, c.to);
 }
 
 /* One row's keys and values of one head go to its position; keys interleaved by blocks. */
@@ -115,70 +180,113 @@ static void append(const jm_plan *p, const struct jm_step *s, size_t head, uint3
 
 /* Keys and values go into the caches first, all of them, since a row attends to earlier rows of
  * its own batch. Then every (row, key/value head) is a task of its own. */
-static void run_attention(jm_plan *p, struct jm_step *s, uint32_t n_rows, uint32_t m)
+static void run_attention(jm_plan *p, struct jm_step *s, const struct part *w)
 {
     const struct jm_batch *b = p->batch;
     const struct jm_node *n = &s->node;
-    uint32_t members = jm_team_size(p->dev->team), per_kv = n->n_heads / n->n_kv_heads;
-    uint32_t dim = n->head_dim;
+    uint32_t kv = n->n_kv_heads, per_kv = n->n_heads / kv, dim = n->head_dim, wide = per_kv * dim;
     const float *q = p->steps[n->in[0]].out, *k = p->steps[n->in[1]].out;
     const float *v = p->steps[n->in[2]].out;
-    struct share new = share_of(b->n_rows * n->n_kv_heads, m, members);
-    for (uint32_t t = new.from; t < new.to; t++) {
-        uint32_t r = t / n->n_kv_heads, h = t % n->n_kv_heads;
-        append(p, s, (size_t)b->slot[r] * n->n_kv_heads + h, b->pos[r], k + (size_t)t * dim,
+    struct share new = w->share[JM_ROWS_ALL], rows = w->share[n->rows];
+    for (uint32_t t = new.from *kv; t < new.to *kv; t++) {
+        uint32_t r = t / kv, h = t % kv;
+        append(p, s, (size_t)b->slot[r] * kv + h, b->pos[r], k + (size_t)t * dim,
                v + (size_t)t * dim);
     }
-    jm_team_barrier(p->dev->team);
-    struct share tasks = share_of(n_rows * n->n_kv_heads, m, members);
+    meet(p, w);
+    struct share tasks = w->alone ? (struct share){ .from = rows.from * kv, .to = rows.to * kv }
+                                  : share_of(rows_of(s, b) * kv, w->m, jm_team_size(p->dev->team));
     for (uint32_t t = tasks.from; t < tasks.to; t++) {
-        uint32_t r = batch_row(p, s, t / n->n_kv_heads), h = t % n->n_kv_heads;
-        size_t at = ((size_t)b->slot[r] * n->n_kv_heads + h) * p->head_positions * dim;
-        size_t head = (size_t)t * per_kv * dim;
-        p->dev->kernels->attend(q + head, per_kv, s->k_cache + at, s->v_cache + at, dim,
-                                b->pos[r] + 1, n->scale, p->scratch[m], s->out + head);
+        uint32_t r = batch_row(p, s, t / kv), h = t % kv;
+        size_t at = ((size_t)b->slot[r] * kv + h) * p->head_positions * dim;
+        p->dev->kernels->attend(q + (size_t)t * wide, per_kv, s->k_cache + at, s->v_cache + at, dim,
+                                b->pos[r] + 1, n->scale, p->scratch[w->m],
+                                s->out + (size_t)t * wide);
+        if (wide % BLOCK == 0)
+            jm_cpu_quantise_part(p, s, t / kv, h * wide, (h + 1) * wide);
     }
 }
 
-/* The results of LINEAR and ATTENTION are quantised once all threads have made their part. */
-static void quantise_rows(jm_plan *p, struct jm_step *s, struct share rows)
+/* Results whose threads did not make whole blocks are quantised once all of it is there. */
+static void quantise_late(jm_plan *p, struct jm_step *s, const struct part *w)
 {
-    jm_team_barrier(p->dev->team);
-    for (uint32_t r = rows.from; r < rows.to; r++)
-        jm_cpu_quantise_row(p, s, r);
+    const struct jm_node *n = &s->node;
+    bool late = n->op == JM_OP_LINEAR || n->op == JM_OP_ATTEND_RUN ||
+                (n->op == JM_OP_ATTENTION && n->n_heads / n->n_kv_heads * n->head_dim % BLOCK != 0);
+    if (!late || !(s->quantise || s->quantise16))
+        return;
+    meet(p, w);
+    for (uint32_t r = w->share[n->rows].from; r < w->share[n->rows].to; r++)
+        jm_cpu_quantise_part(p, s, r, 0, n->cols);
 }
 
-static uint32_t rows_of(const struct jm_step *s, const struct jm_batch *b)
+static struct part part_of(const jm_plan *p, uint32_t m)
 {
-    return s->node.rows == JM_ROWS_GATHERED ? b->n_gather
-           : s->node.rows == JM_ROWS_RUN    ? b->n_runs
-                                            : b->n_rows;
+    const struct jm_batch *b = p->batch;
+    uint32_t members = jm_team_size(p->dev->team);
+    struct part w = { .m = m, .alone = p->by_rows };
+    w.share[JM_ROWS_ALL] = share_of(b->n_rows, m, members);
+    w.share[JM_ROWS_GATHERED] = share_of(b->n_gather, m, members);
+    w.share[JM_ROWS_RUN] = share_of(b->n_runs, m, members);
+    if (p->by_rows) {
+        w.share[JM_ROWS_ALL] = (struct share){ .from = p->cut[m], .to = p->cut[m + 1] };
+        w.share[JM_ROWS_GATHERED] =
+            (struct share){ .from = p->gather_cut[m], .to = p->gather_cut[m + 1] };
+    }
+    return w;
 }
 
 static void run_member(void *arg, uint32_t m)
 {
     jm_plan *p = arg;
-    uint32_t members = jm_team_size(p->dev->team);
+    const struct part w = part_of(p, m);
     for (uint32_t i = 0; i < p->n_steps; i++) {
         struct jm_step *s = &p->steps[i];
+        struct share rows = w.share[s->node.rows];
         if (s->node.entry != p->batch->entry)
             continue;
-        uint32_t n = rows_of(s, p->batch);
-        struct share rows = share_of(n, m, members);
         if (s->barrier_before)
-            jm_team_barrier(p->dev->team);
+            meet(p, &w);
         if (s->node.op == JM_OP_LINEAR)
-            run_linear(p, s, n, m);
+            run_linear(p, s, &w);
         else if (s->node.op == JM_OP_ATTENTION)
-            run_attention(p, s, n, m);
+            run_attention(p, s, &w);
+        else if (s->by_columns)
+            run_columns(p, s, &w);
         else if (jm_cpu_picture_runs(s))
-            jm_cpu_picture_run(p, s, n, m);
+            jm_cpu_picture_run(p, s, rows.from, rows.to, m);
         else
             run_rows(p, s, rows);
-        if ((s->quantise || s->quantise16) &&
-            (s->node.op == JM_OP_LINEAR || s->node.op == JM_OP_ATTENTION))
-            quantise_rows(p, s, rows);
+        quantise_late(p, s, &w);
     }
+}
+
+/* Cuts a batch of text between sequences into parts that cost about the same; a gathered row costs
+ * the head besides. false: it cannot be cut well, or there is too little of it. */
+static bool cut_by_rows(jm_plan *p, const struct jm_batch *b)
+{
+    uint32_t members = jm_team_size(p->dev->team), m = 1, g = 0;
+    uint32_t total = b->n_rows + b->n_gather, done = 0, last = 0;
+    uint32_t least = p->weight_bytes <= CACHED_BYTES ? CACHED_ROWS : MEMORY_ROWS;
+    if (b->n_runs > 0 || b->n_rows / members < least)
+        return false;
+    p->cut[0] = p->gather_cut[0] = 0;
+    for (uint32_t r = 0; r < b->n_rows && m < members; r++) {
+        bool starts = r > 0 && b->slot[r] != b->slot[r - 1];
+        if (starts && done >= (uint64_t)total * m / members) {
+            if (done - last > total / members + total / (members * 5))
+                return false;
+            last = done;
+            p->cut[m] = r;
+            p->gather_cut[m++] = g;
+        }
+        bool gathered = g < b->n_gather && b->gather[g] == r;
+        g += gathered;
+        done += 1u + gathered;
+    }
+    p->cut[members] = b->n_rows;
+    p->gather_cut[members] = b->n_gather;
+    return m == members && total - last <= total / members + total / (members * 5);
 }
 
 static jm_status check_batch(const jm_plan *p, const struct jm_batch *in, jm_err *err)
@@ -207,6 +315,7 @@ jm_status jm_cpu_execute(jm_plan *p, const struct jm_batch *in, jm_err *err)
     if (st != JM_OK)
         return st;
     p->batch = in;
+    p->by_rows = cut_by_rows(p, in);
     jm_cpu_picture_begin(p);
     jm_team_run(p->dev->team, run_member, p);
     return JM_OK;

@@ -314,11 +314,6 @@ static uint32_t run_end(const struct jm_batch *b, uint32_t i)
     return i + 1 < b->n_runs ? b->run[i + 1] : b->n_rows;
 }
 
-static uint32_t part_of(uint32_t n, uint32_t m, uint32_t members)
-{
-    return (uint32_t)((uint64_t)n * m / members);
-}
-
 /* A run's keys and values in the work space. */
 struct run {
     uint32_t first, rows, prefix, slot; /* of the batch; positions of the slot it sees */
@@ -388,7 +383,7 @@ static void run_attend(jm_plan *p, struct jm_step *s, uint32_t m)
                 lay_out_head(p, s, &u, h);
         }
     }
-    jm_team_barrier(p->dev->team);
+    jm_team_barrier(p->dev->team, m);
     task = 0;
     for (uint32_t i = 0; i < p->batch->n_runs; i++) {
         const struct run u = run_at(p, n, i);
@@ -406,28 +401,23 @@ bool jm_cpu_picture_runs(const struct jm_step *s)
     return s->node.op >= JM_OP_INPUT;
 }
 
-void jm_cpu_picture_run(jm_plan *p, struct jm_step *s, uint32_t n, uint32_t m)
+void jm_cpu_picture_run(jm_plan *p, struct jm_step *s, uint32_t from, uint32_t to, uint32_t m)
 {
-    uint32_t members = jm_team_size(p->dev->team);
-    bool attends = s->node.op == JM_OP_ATTEND_RUN;
-    if (attends)
+    if (s->node.op == JM_OP_ATTEND_RUN) {
         run_attend(p, s, m);
-    if (attends && (s->quantise || s->quantise16))
-        jm_team_barrier(p->dev->team);
-    for (uint32_t r = part_of(n, m, members); r < part_of(n, m + 1, members); r++) {
-        if (!attends)
-            run_row(p, s, r);
-        jm_cpu_quantise_row(p, s, r);
+        return;
+    }
+    for (uint32_t r = from; r < to; r++) {
+        run_row(p, s, r);
+        jm_cpu_quantise_part(p, s, r, 0, s->node.cols);
     }
 }
 
-void jm_cpu_add_bias(const struct jm_step *s, uint32_t rows, uint32_t from, uint32_t to)
+void jm_cpu_add_bias(const struct jm_step *s, float *y, uint32_t rows, uint32_t from, uint32_t to)
 {
     const float *bias = s->node.bias.data;
     uint32_t n = s->node.w.rows;
-    to = to < n ? to : n;
-    for (uint32_t r = 0; bias && r < rows; r++) {
-        float *y = s->out + (size_t)r * n;
+    for (uint32_t r = 0; bias && r < rows; r++, y += n) {
         for (uint32_t o = from; o < to; o++)
             y[o] += bias[o];
     }

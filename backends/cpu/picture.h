@@ -21,10 +21,12 @@ size_t jm_cpu_picture_scratch(const struct jm_plan *p);
 
 /* Whether jm_cpu_picture_run runs the step; otherwise execute.c does. */
 bool jm_cpu_picture_runs(const struct jm_step *s);
-/* Thread m's part of a step; the caller puts the barrier before. n: rows of its result. */
-void jm_cpu_picture_run(struct jm_plan *p, struct jm_step *s, uint32_t n, uint32_t m);
-/* Thread m's part of adding a linear's bias: outputs [from, to) of all rows. */
-void jm_cpu_add_bias(const struct jm_step *s, uint32_t rows, uint32_t from, uint32_t to);
+/* Thread m's part of a step, rows [from, to) of it unless it attends; the caller puts the barrier
+ * before, and quantises what ATTEND_RUN makes. */
+void jm_cpu_picture_run(struct jm_plan *p, struct jm_step *s, uint32_t from, uint32_t to,
+                        uint32_t m);
+/* Adds a linear's bias to outputs [from, to) of some rows y [rows, outputs]. */
+void jm_cpu_add_bias(const struct jm_step *s, float *y, uint32_t rows, uint32_t from, uint32_t to);
 
 /* Runs, picture positions and inputs of a batch, against the plan's limits. */
 jm_status jm_cpu_picture_check(const struct jm_plan *p, const struct jm_batch *in, jm_err *err);

@@ -16,7 +16,8 @@ struct jm_device {
 struct jm_step {
     struct jm_node node;
     struct jm_packed w;  /* LINEAR */
-    bool barrier_before; /* reads something written since the last barrier */
+    bool barrier_before; /* reads what another thread has written since the last barrier */
+    bool by_columns;     /* SWIGLU: each thread takes the columns that it has made of both inputs */
     bool quantise;       /* its result feeds a quantised linear */
     bool quantise16;     /* its result feeds one of JM_PACK_I16 */
     size_t out_bytes;    /* of its buffer */
@@ -51,13 +52,19 @@ struct jm_plan {
     size_t *run_at;       /* [max_rows] position where each run begins */
     uint32_t *run_of;     /* [max_rows] the run of each row */
     float **scratch;      /* [threads] for one thread: longest row and longest context */
-    const struct jm_batch *batch; /* of the run under way */
+    size_t weight_bytes;  /* of all linears */
+
+    /* Of the run under way. */
+    const struct jm_batch *batch;
+    bool by_rows;               /* threads have whole sequences: see execute.c */
+    uint32_t *cut, *gather_cut; /* [threads + 1] where each one's rows begin */
 };
 
 /* n * m * each zeroed bytes that plan_close frees. NULL: out of memory, or too many. */
 void *jm_cpu_take(jm_plan *p, size_t n, size_t m, size_t each);
-/* Row r of a step's result as the linears that read it want it. */
-void jm_cpu_quantise_row(jm_plan *p, struct jm_step *s, uint32_t r);
+/* Columns [from, to) of row r of a step's result, both multiples of 32 or the end, as the linears
+ * that read it want them. */
+void jm_cpu_quantise_part(jm_plan *p, struct jm_step *s, uint32_t r, uint32_t from, uint32_t to);
 
 jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limits *lim,
                          jm_plan **out, jm_err *err);

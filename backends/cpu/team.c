@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See team.h. The barrier is a counter and a generation number; both waits spin, and give the core
- * away when the machine turns out to be busy. */
+/* See team.h. The barrier is the dissemination barrier of Hensgen, Finkel and Manber (1988): in
+ * round r each member signals the one 2^r further on and waits for its own signal, so that two
+ * threads meet after one trip of a cache line between their cores; a shared counter takes two.
+ * Waits spin, and give the core away when the machine turns out to be busy. */
 #include "backends/cpu/team.h"
 
 #include <hwloc.h>
@@ -9,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     SPINS_BEFORE_YIELD = 2000,  /* a barrier's partner is at most microseconds away */
@@ -21,13 +24,18 @@ struct worker {
     uint32_t member;
 };
 
+/* A member's barriers so far, and the signals it has been sent; each alone on its cache line. */
+struct line {
+    _Alignas(64) atomic_uint count;
+};
+
 struct jm_team {
     uint32_t n;
-    uint32_t started;                 /* workers that exist */
-    _Alignas(64) atomic_uint run;     /* number of the current run; workers wait for it to rise */
-    _Alignas(64) atomic_uint arrived; /* at the barrier */
-    _Alignas(64) atomic_uint generation;
-    atomic_bool quit;
+    uint32_t started;             /* workers that exist */
+    uint32_t rounds;              /* of a barrier: log2 n, rounded up */
+    struct line *lines;           /* [n, 1 + rounds]: barriers passed, then signals */
+    _Alignas(64) atomic_uint run; /* number of the current run; workers wait for it to rise */
+    _Alignas(64) atomic_bool quit;
     jm_team_fn *fn;
     void *arg;
     pthread_mutex_t lock;
@@ -79,7 +87,7 @@ static void *work(void *p)
         if (atomic_load(&t->quit))
             return NULL;
         t->fn(t->arg, w->member);
-        jm_team_barrier(t);
+        jm_team_barrier(t, w->member);
     }
 }
 
@@ -101,6 +109,15 @@ jm_status jm_team_open(uint32_t n, jm_team **out, jm_err *err)
     *t = (jm_team){ .n = n };
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->wake, NULL);
+    while (t->rounds < 32 && (1ull << t->rounds) < n)
+        t->rounds++;
+    size_t bytes = (size_t)n * (1 + t->rounds) * sizeof *t->lines;
+    t->lines = aligned_alloc(64, bytes);
+    if (!t->lines) {
+        jm_team_close(t);
+        return jm_fail(err, JM_ENOMEM, "threads: out of memory");
+    }
+    memset(t->lines, 0, bytes);
     if (hwloc_topology_init(&t->topology) != 0 || hwloc_topology_load(t->topology) != 0) {
         jm_team_close(t);
         return jm_fail(err, JM_EDEVICE, "threads: hwloc cannot read the machine's topology");
@@ -131,6 +148,7 @@ void jm_team_close(jm_team *t)
         hwloc_topology_destroy(t->topology);
     pthread_cond_destroy(&t->wake);
     pthread_mutex_destroy(&t->lock);
+    free(t->lines);
     free(t);
 }
 
@@ -146,22 +164,28 @@ void jm_team_run(jm_team *t, jm_team_fn *fn, void *arg)
     if (t->n > 1)
         start_run(t);
     fn(arg, 0);
-    jm_team_barrier(t);
+    jm_team_barrier(t, 0);
 }
 
-void jm_team_barrier(jm_team *t)
+static void wait_for(const atomic_uint *signal, unsigned count)
 {
-    if (t->n == 1)
-        return;
-    unsigned gen = atomic_load_explicit(&t->generation, memory_order_acquire);
-    if (atomic_fetch_add_explicit(&t->arrived, 1, memory_order_acq_rel) + 1 == t->n) {
-        atomic_store_explicit(&t->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&t->generation, gen + 1, memory_order_release);
-        return;
-    }
-    for (uint32_t i = 0; atomic_load_explicit(&t->generation, memory_order_acquire) == gen; i++) {
+    for (uint32_t i = 0; (int)(atomic_load_explicit(signal, memory_order_acquire) - count) < 0;
+         i++) {
         relax();
         if (i > SPINS_BEFORE_YIELD)
             sched_yield();
+    }
+}
+
+void jm_team_barrier(jm_team *t, uint32_t member)
+{
+    struct line *own = t->lines + (size_t)member * (1 + t->rounds);
+    unsigned count = atomic_load_explicit(&own->count, memory_order_relaxed) + 1;
+    atomic_store_explicit(&own->count, count, memory_order_relaxed);
+    for (uint32_t r = 0; r < t->rounds; r++) {
+        size_t partner = (member + (1ull << r)) % t->n;
+        atomic_store_explicit(&t->lines[partner * (1 + t->rounds) + 1 + r].count, count,
+                              memory_order_release);
+        wait_for(&own[1 + r].count, count);
     }
 }

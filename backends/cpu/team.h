@@ -19,7 +19,7 @@ uint32_t jm_team_size(const jm_team *t);
 /* Runs fn(arg, member) on all members; returns when all have returned. */
 void jm_team_run(jm_team *t, jm_team_fn *fn, void *arg);
 
-/* Within a run: nobody goes on before all have come here. */
-void jm_team_barrier(jm_team *t);
+/* Within a run, by every member: nobody goes on before all have come here. */
+void jm_team_barrier(jm_team *t, uint32_t member);
 
 #endif
