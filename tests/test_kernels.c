@@ -134,7 +134,7 @@ static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t r
     };
     struct jm_packed plain, packed;
     float *want = calloc(n * rows, sizeof *want), *got = malloc((n * rows + 16) * sizeof *got);
-    float *one = malloc(rows * sizeof *one), *row = malloc(cols * sizeof *row);
+    float *one = malloc(rows * sizeof *one), *row = malloc(JM_LINEAR_SCRATCH * cols * sizeof *row);
     CU_ASSERT_FATAL(jm_pack(&t, jm_cpu_scalar.pack, &plain, NULL) == JM_OK);
     CU_ASSERT_FATAL(jm_pack(&t, k->pack, &packed, NULL) == JM_OK);
     for (uint32_t i = 0; i < n * rows + 16; i++)

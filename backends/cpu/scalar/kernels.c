@@ -4,36 +4,51 @@
 
 #include "backends/cpu/kernels.h"
 
-/* Several rows share one decoded weight row; each sum is still in order of k. */
+enum { OUTPUTS = 4, ROWS = 4 };
+
+/* y[r, o] for ROWS rows and OUTPUTS outputs: sixteen sums, each in order of k. That they stand side
+ * by side is what lets a compiler use the vectors that every machine has. w: [k, OUTPUTS]. */
+static void sums(const double *w, const float *const x[ROWS], uint32_t cols,
+                 double s[ROWS][OUTPUTS])
+{
+    for (int r = 0; r < ROWS; r++)
+        for (int o = 0; o < OUTPUTS; o++)
+            s[r][o] = 0;
+    for (uint32_t k = 0; k < cols; k++)
+        for (int r = 0; r < ROWS; r++)
+            for (int o = 0; o < OUTPUTS; o++)
+                s[r][o] += w[(size_t)k * OUTPUTS + (size_t)o] * x[r][k];
+}
+
+/* Weights of up to OUTPUTS rows from o on, as [k, OUTPUTS] in f64; rows that are missing are 0. */
+static void decode(const struct jm_tensor *t, uint32_t o, uint32_t n, float *row, double *w)
+{
+    size_t bytes = jm_format_row_bytes(t->format, t->cols);
+    for (uint32_t j = 0; j < OUTPUTS; j++) {
+        if (j < n)
+            jm_format_decode(t->format, (const uint8_t *)t->data + (o + j) * bytes, row, t->cols);
+        for (uint32_t k = 0; k < t->cols; k++)
+            w[(size_t)k * OUTPUTS + j] = j < n ? row[k] : 0.0;
+    }
+}
+
 static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
                    size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
 {
     const struct jm_tensor *t = &w->t;
-    size_t bytes = jm_format_row_bytes(t->format, t->cols);
-    for (uint32_t o = g0; o < g1; o++) {
-        jm_format_decode(t->format, (const uint8_t *)t->data + o * bytes, scratch, t->cols);
-        uint32_t r = 0;
-        for (; r + 4 <= n_rows; r += 4) { /* four independent sums: the adds need not wait */
-            const float *a = x->f + (size_t)r * t->cols;
-            const float *b = a + t->cols, *c = b + t->cols, *d = c + t->cols;
-            double sa = 0, sb = 0, sc = 0, sd = 0;
-            for (uint32_t k = 0; k < t->cols; k++) {
-                double wk = scratch[k];
-                sa += wk * a[k];
-                sb += wk * b[k];
-                sc += wk * c[k];
-                sd += wk * d[k];
-            }
-            y[r * ldy + o] = (float)sa;
-            y[(r + 1) * ldy + o] = (float)sb;
-            y[(r + 2) * ldy + o] = (float)sc;
-            y[(r + 3) * ldy + o] = (float)sd;
-        }
-        for (; r < n_rows; r++) {
-            double s = 0;
-            for (uint32_t k = 0; k < t->cols; k++)
-                s += (double)scratch[k] * x->f[(size_t)r * t->cols + k];
-            y[r * ldy + o] = (float)s;
+    double *wide = (double *)(void *)scratch, s[ROWS][OUTPUTS];
+    for (uint32_t o = g0; o < g1; o += OUTPUTS) {
+        uint32_t outputs = g1 - o < OUTPUTS ? g1 - o : OUTPUTS;
+        decode(t, o, outputs, scratch + 2 * (size_t)OUTPUTS * t->cols, wide);
+        for (uint32_t r = 0; r < n_rows; r += ROWS) {
+            uint32_t rows = n_rows - r < ROWS ? n_rows - r : ROWS;
+            const float *in[ROWS];
+            for (uint32_t i = 0; i < ROWS; i++) /* rows that are missing repeat the last one */
+                in[i] = x->f + (size_t)(i < rows ? r + i : n_rows - 1) * t->cols;
+            sums(wide, in, t->cols, s);
+            for (uint32_t i = 0; i < rows; i++)
+                for (uint32_t j = 0; j < outputs; j++)
+                    y[(r + i) * ldy + o + j] = (float)s[i][j];
         }
     }
 }
