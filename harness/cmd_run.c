@@ -36,7 +36,7 @@ static void usage(FILE *f)
           "  joulemark run --suite suites/default.ini\n"
           "  joulemark run --model tiny-mt-f16.gguf --scenario offline --batch 32\n"
           "  joulemark run --format Q4_0 --scenario single-stream --min_duration_s 30\n\n"
-          "exit codes: 0 all valid; 1 a run failed; 2 usage; 3 bad input; 4 system;\n"
+          "exit codes: 0 all valid; 1 a run failed or is invalid; 2 usage; 3 bad input; 4 system;\n"
           "            5 unsupported; 130 interrupted\n",
           f);
 }
@@ -111,8 +111,8 @@ static void print_number(double v, int width, int decimals)
 
 static void print_header(void)
 {
-    printf("%-22s %-7s %8s %10s %10s %10s %9s %8s %7s %6s\n", "run", "format", "MB", "queries/s",
-           "tokens/s", "p50 ms", "p99 ms", "chrF2++", "of ref", "valid");
+    printf("%-22s %-7s %8s %10s %10s %10s %9s %8s %7s %-10s %s\n", "run", "format", "MB",
+           "queries/s", "tokens/s", "p50 ms", "p99 ms", "chrF2++", "of ref", "tier", "valid");
 }
 
 static void print_row(const struct jm_record *r)
@@ -125,9 +125,12 @@ static void print_row(const struct jm_record *r)
     print_number(r->latency_p99_ms, 9, 2);
     print_number(r->quality_value, 8, 2);
     print_number(r->quality_ratio * 100, 6, 1);
-    printf("%% %6s", r->quality_valid);
+    printf("%% %-10s %s", *r->quality_tier ? r->quality_tier : "-",
+           *r->quality_valid ? r->quality_valid : "-");
     if (strcmp(r->status, "complete") != 0)
         printf("  %s: %s", r->status, r->status_reason);
+    else if (*r->status_reason)
+        printf("  %s", r->status_reason);
     putchar('\n');
     fflush(stdout);
 }
@@ -163,6 +166,10 @@ static int run_all(const struct request *q, const struct jm_run_config *runs, si
             fprintf(stderr, "joulemark run: %s\n", why.text);
         if (code == JM_EXIT_OK)
             code = jm_exit_code(st != JM_OK ? st : saved);
+        if (strcmp(row.quality_valid, "no") == 0) {
+            fprintf(stderr, "joulemark run: %s: invalid: %s\n", runs[i].name, row.quality_reason);
+            code = code == JM_EXIT_OK ? JM_EXIT_INVALID : code;
+        }
         if (saved != JM_OK)
             break; /* the next would be lost as well */
     }

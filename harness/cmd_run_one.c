@@ -16,6 +16,7 @@
 #include "harness/load/load.h"
 #include "harness/paths.h"
 #include "harness/record/folder.h"
+#include "harness/record/verdict.h"
 #include "harness/reference.h"
 #include "harness/stats/latency.h"
 #include "harness/system/machine.h"
@@ -23,7 +24,6 @@
 #include "workloads/workload.h"
 
 static const double IDLE_S = 3.0;           /* of idle power before a run, when there is a meter */
-static const double MIN_QUALITY = 0.99;     /* of the reference's: below, the run is not valid */
 static const uint32_t MAX_SAMPLES = 200000; /* 8 MB of times; answers take more */
 
 struct run {
@@ -231,7 +231,9 @@ static void record_model(struct run *r)
     jm_record_text(row->host_cpu, d.name);
     jm_record_text(row->simd, d.isa);
     row->threads = d.threads;
-    row->cores_used = d.threads;
+    uint32_t cores = jm_machine_cores();
+    if (cores > 0)
+        row->cores_used = d.threads < cores ? d.threads : cores;
 }
 
 static void record_speed(struct run *r, const struct jm_latency *l, double chars)
@@ -288,7 +290,8 @@ static double source_chars(const struct run *r)
     return chars;
 }
 
-static jm_status record_quality(struct run *r, jm_err *err)
+/* whole: not interrupted, so that the answers can be held against the reference's. */
+static jm_status record_quality(struct run *r, bool whole, jm_err *err)
 {
     struct jm_record *row = r->row;
     struct jm_quality q;
@@ -301,12 +304,22 @@ static jm_status record_quality(struct run *r, jm_err *err)
     row->quality_worst = q.worst;
     jm_record_text(row->quality_worst_lang, q.worst_lang);
     row->quality_length_ratio = q.length_ratio;
-    jm_record_text(row->quality_valid, "unknown");
+    row->quality_required = r->c->min_quality;
+    if (r->quality.answers) {
+        row->quality_reference = r->quality.quality;
+        row->quality_length_reference = r->quality.length_ratio;
+    }
     if (!r->quality.answers)
+        jm_record_text(row->quality_reason, "no reference");
+    else if (!whole)
+        jm_record_text(row->quality_reason, "interrupted; the reference is of the whole data set");
+    else if (r->quality.quality > 0)
+        row->quality_ratio = q.value / r->quality.quality;
+    else
+        jm_record_text(row->quality_reason, "the reference's quality is 0");
+    jm_quality_judge(row);
+    if (!r->same.answers)
         return JM_OK;
-    row->quality_reference = r->quality.quality;
-    row->quality_ratio = q.value / r->quality.quality;
-    jm_record_text(row->quality_valid, row->quality_ratio >= MIN_QUALITY ? "yes" : "no");
     uint64_t same = 0;
     for (uint32_t i = 0; i < r->load.n && st == JM_OK; i++) {
         const char *text;
@@ -320,7 +333,7 @@ static jm_status record_quality(struct run *r, jm_err *err)
 }
 
 /* An interrupted offline run has answers out of order: those cannot be scored as ids 0..n-1. */
-static jm_status record_results(struct run *r, jm_err *err)
+static jm_status record_results(struct run *r, bool whole, jm_err *err)
 {
     struct jm_latency l;
     if (r->load.n == 0)
@@ -331,7 +344,10 @@ static jm_status record_results(struct run *r, jm_err *err)
     double chars = source_chars(r);
     record_speed(r, &l, chars);
     record_energy(r, chars);
-    return r->load.n == r->load.issued ? record_quality(r, err) : JM_OK;
+    if (whole && l.duration_s < r->c->min_duration_s)
+        snprintf(r->row->status_reason, sizeof r->row->status_reason,
+                 "measured for %.2f s of the %g s asked for", l.duration_s, r->c->min_duration_s);
+    return r->load.n == r->load.issued ? record_quality(r, whole, err) : JM_OK;
 }
 
 static const char *folder_lang(void *user, uint32_t index)
@@ -403,7 +419,7 @@ jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *p
     }
     if (st == JM_OK || st == JM_EINTERRUPTED) {
         jm_err why = { 0 };
-        jm_status recorded = record_results(&r, &why);
+        jm_status recorded = record_results(&r, st == JM_OK, &why);
         if (recorded != JM_OK && st == JM_OK)
             st = jm_fail(err, recorded, "%s", why.text);
     }
@@ -412,7 +428,8 @@ jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *p
     jm_record_text(row->status, st == JM_OK             ? "complete"
                                 : st == JM_EINTERRUPTED ? "interrupted"
                                                         : "failed");
-    jm_record_text(row->status_reason, st == JM_OK ? "" : err->text);
+    if (st != JM_OK)
+        jm_record_text(row->status_reason, err->text);
     jm_err why = { 0 };
     jm_status written = write_folder(&r, &why);
     if (written != JM_OK && st == JM_OK)

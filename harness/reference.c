@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See reference.h. The file is JSON: {"quality": number, "answers": [string, …]}. */
+/* See reference.h. The file is JSON:
+ * {"quality": number, "length_ratio": number, "answers": [string, …]}. */
 #include "harness/reference.h"
 
 #include <cjson/cJSON.h>
@@ -31,7 +32,8 @@ static bool load(const char *path, uint32_t n, struct jm_reference *out)
     cJSON *root = cJSON_ParseWithLength((const char *)map.data, map.bytes);
     const cJSON *answers = cJSON_GetObjectItem(root, "answers");
     const cJSON *quality = cJSON_GetObjectItem(root, "quality"), *item;
-    bool ok = cJSON_IsArray(answers) && cJSON_IsNumber(quality) &&
+    const cJSON *length = cJSON_GetObjectItem(root, "length_ratio");
+    bool ok = cJSON_IsArray(answers) && cJSON_IsNumber(quality) && cJSON_IsNumber(length) &&
               (uint32_t)cJSON_GetArraySize(answers) == n;
     *out = (struct jm_reference){ .answers = ok ? calloc(n, sizeof(char *)) : NULL };
     ok = ok && out->answers;
@@ -46,10 +48,12 @@ static bool load(const char *path, uint32_t n, struct jm_reference *out)
         }
         out->answers[out->n++] = s;
     }
-    if (ok)
+    if (ok) {
         out->quality = quality->valuedouble;
-    else
+        out->length_ratio = length->valuedouble;
+    } else {
         jm_reference_free(out);
+    }
     cJSON_Delete(root);
     jm_map_close(&map);
     return ok;
@@ -59,6 +63,7 @@ static jm_status save(const char *path, const struct jm_reference *r, jm_err *er
 {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddNumberToObject(root, "quality", r->quality);
+    cJSON_AddNumberToObject(root, "length_ratio", r->length_ratio);
     cJSON *answers = cJSON_AddArrayToObject(root, "answers");
     for (uint32_t i = 0; i < r->n; i++)
         cJSON_AddItemToArray(answers, cJSON_CreateString(r->answers[i]));
@@ -101,10 +106,12 @@ static jm_status answer_all(const struct jm_workload_ops *ops, jm_workload *w,
         if (st == JM_OK && !(out->answers[out->n++] = strdup(text)))
             st = jm_fail(err, JM_ENOMEM, "reference: out of memory");
     }
-    if (st == JM_OK)
+    if (st == JM_OK) {
         out->quality = q.value;
-    else
+        out->length_ratio = q.length_ratio;
+    } else {
         jm_reference_free(out);
+    }
     free(sink.timing);
     free(samples);
     return st;

@@ -9,7 +9,8 @@
 struct jm_reference {
     char **answers; /* [n] by data sample; owned */
     uint32_t n;
-    double quality; /* the workload's metric over all samples */
+    double quality;      /* the workload's metric over all samples */
+    double length_ratio; /* answer characters over those of the data set's references */
 };
 
 /**

@@ -42,6 +42,7 @@ static const struct jm_option table[] = {
     NUMBER(min_duration_s, JM_OPTION_DOUBLE, 0, 604800, "10", "seconds measured at least"),
     NUMBER(min_queries, JM_OPTION_U64, 1, 4294967295.0, "64", "queries measured at least"),
     NUMBER(seed, JM_OPTION_U64, 0, 18446744073709551615.0, "1", "seed of order and arrivals"),
+    NUMBER(min_quality, JM_OPTION_DOUBLE, 0, 1, "0.99", "quality of the reference's to be valid"),
     TEXT(
         reference, "",
         "model file whose quality is the reference; empty: the model as given; none: no reference"),

@@ -26,6 +26,7 @@ struct jm_run_config {
     char languages[256]; /* comma separated; "": all */
     double warmup_s, min_duration_s;
     uint64_t min_queries, seed;
+    double min_quality;  /* of the reference's, at which the run is valid */
     char reference[512]; /* model whose quality is the reference; "": as given; "none" */
 };
 

@@ -96,7 +96,7 @@ static void test_damage(void)
     CU_ASSERT_EQUAL(jm_csv_append(file, &row, NULL), JM_EINPUT); /* not replaced */
     CU_ASSERT_EQUAL(read_text("", 0, &err), JM_EINPUT);
     CU_ASSERT_EQUAL(read_text("\"a\",\"b\"\n", 8, &err), JM_EINPUT);
-    char *digit = strstr(text, "\n\"1\"");
+    char *digit = strstr(text, "\n\"2\"");
     CU_ASSERT_PTR_NOT_NULL_FATAL(digit);
     digit[2] = '7';
     CU_ASSERT_EQUAL(read_text(text, len, &err), JM_EUNSUPPORTED);
@@ -104,6 +104,31 @@ static void test_damage(void)
     digit[2] = 'x';
     CU_ASSERT_EQUAL(read_text(text, len, &err), JM_EINPUT);
     free(text);
+}
+
+/* A file of an older schema is read, and grows on under the new header. */
+static void test_older(void)
+{
+    static const char older[] = "schema_version,run_id,duration_s\n1,first,2.5\n";
+    static const char lacks[] = "schema_version,run_id\n2,first\n";
+    static const char strange[] = "schema_version,strange\n1,first\n";
+    struct jm_record *rows;
+    jm_err err;
+    size_t n;
+    CU_ASSERT_EQUAL(read_text(lacks, sizeof lacks - 1, &err), JM_EINPUT);
+    CU_ASSERT_EQUAL(read_text(strange, sizeof strange - 1, &err), JM_EINPUT);
+    CU_ASSERT_EQUAL(read_text("run_id\nfirst\n", 13, &err), JM_EINPUT);
+    CU_ASSERT_EQUAL(read_text(older, sizeof older - 1, &err), JM_OK);
+    fill();
+    CU_ASSERT_EQUAL(jm_csv_append(file, &row, NULL), JM_OK);
+    CU_ASSERT_EQUAL_FATAL(jm_csv_read(file, &rows, &n, NULL), JM_OK);
+    CU_ASSERT_EQUAL_FATAL(n, 2);
+    CU_ASSERT_EQUAL(rows[0].schema_version, 1);
+    CU_ASSERT(rows[0].duration_s == 2.5 && isnan(rows[0].energy_j));
+    CU_ASSERT_STRING_EQUAL(rows[0].run_id, "first");
+    CU_ASSERT_EQUAL(rows[0].threads, JM_U64_EMPTY);
+    CU_ASSERT_EQUAL(rows[1].schema_version, JM_SCHEMA_VERSION);
+    free(rows);
 }
 
 static void test_refused_write(void)
@@ -211,6 +236,7 @@ int main(void)
     CU_pSuite s = CU_add_suite("csv", NULL, NULL);
     CU_add_test(s, "round trip", test_round_trip);
     CU_add_test(s, "damage", test_damage);
+    CU_add_test(s, "older", test_older);
     CU_add_test(s, "refused write", test_refused_write);
     CU_add_test(s, "documented", test_documented);
     CU_add_test(s, "folder", test_folder);

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { JM_SCHEMA_VERSION = 1, JM_TEXT_BYTES = 256 };
+enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
 
 /* A u64 column without a value. */
 #define JM_U64_EMPTY UINT64_MAX
@@ -15,15 +15,15 @@ enum { JM_SCHEMA_VERSION = 1, JM_TEXT_BYTES = 256 };
 /* T: text, U: u64, D: double; each takes name, unit, description. */
 /* clang-format off */
 #define JM_COLUMNS(T, U, D) \
-    U(schema_version, "", "schema of this row, 1") \
+    U(schema_version, "", "schema of this row, 2") \
     T(run_id, "", "unique name of the run") \
     T(time_utc, "", "start, ISO 8601, UTC") \
     T(joulemark_version, "", "version of the program") \
     T(commit, "", "source revision it was built from") \
     T(suite, "", "name of the suite file") \
     T(run_name, "", "section of the suite file") \
-    T(status, "", "complete, interrupted or failed") \
-    T(status_reason, "", "why it is not complete") \
+    T(status, "", "complete, interrupted, failed or not run") \
+    T(status_reason, "", "why it is not complete, or what fell short") \
     T(workload, "", "name of the workload") \
     T(model, "", "name of the model") \
     T(model_sha256, "", "SHA-256 of the model file") \
@@ -35,7 +35,7 @@ enum { JM_SCHEMA_VERSION = 1, JM_TEXT_BYTES = 256 };
     T(data_set, "", "name of the data set") \
     T(data_sha256, "", "SHA-256 of the data file") \
     T(host_cpu, "", "model name of the processor") \
-    U(cores_used, "", "cores the run was allowed to use") \
+    U(cores_used, "", "cores that compute: the fewer of threads and cores here") \
     T(simd, "", "instruction set chosen") \
     T(backend, "", "backend that computed") \
     T(device, "", "device that computed") \
@@ -49,7 +49,7 @@ enum { JM_SCHEMA_VERSION = 1, JM_TEXT_BYTES = 256 };
     D(warmup_s, "s", "time spent before measuring") \
     D(duration_s, "s", "measured time") \
     U(queries, "", "queries answered in the measured time") \
-    U(copies, "", "copies of the system run side by side") \
+    U(copies, "", "whole copies of the data set answered") \
     D(queries_per_s, "1/s", "answers over duration") \
     D(tokens_in_per_s, "1/s", "source tokens over duration") \
     D(tokens_out_per_s, "1/s", "answer tokens over duration") \
@@ -78,11 +78,15 @@ enum { JM_SCHEMA_VERSION = 1, JM_TEXT_BYTES = 256 };
     D(quality_value, "", "mean over languages of the corpus score") \
     D(quality_reference, "", "the reference run's quality_value") \
     D(quality_ratio, "", "quality_value over quality_reference") \
-    T(quality_valid, "", "yes, no or unknown: quality kept within the allowed loss") \
+    D(quality_required, "", "quality_ratio at which the run is valid") \
+    T(quality_tier, "", "highest of 0.999, 0.99, 0.97, 0.95 that quality_ratio reaches, or below 0.95") \
+    T(quality_valid, "", "yes, no or unknown: quality_ratio and length are as required") \
+    T(quality_reason, "", "why quality_valid is not yes") \
     D(quality_bleu, "", "mean over languages of BLEU") \
     T(quality_worst_lang, "", "language with the lowest score") \
     D(quality_worst, "", "its score") \
     D(quality_length_ratio, "", "answer characters over reference characters") \
+    D(quality_length_reference, "", "the reference run's quality_length_ratio") \
     D(exact_match, "", "share of answers equal to the reference run's") \
     U(exact_match_n, "", "answers compared for it") \
     T(record_dir, "", "folder of the run's files")

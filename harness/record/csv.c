@@ -155,18 +155,32 @@ static void on_field(void *s, size_t len, void *user)
         on_value(r, s, len);
 }
 
+/* Rows of an older schema lack columns that came later; those are empty. */
+static bool rows_are_older(const struct reader *r)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (r->rows[i].schema_version >= JM_SCHEMA_VERSION)
+            return false;
+    return r->n > 0;
+}
+
 /* Unknown columns are an error only here, where no row said that the file is newer. */
 static void check_header(struct reader *r)
 {
+    bool older = rows_are_older(r);
+    size_t known = 0;
     bool have[MAX_COLUMNS] = { false };
     for (size_t k = 0; k < r->n_header; k++)
-        if (r->order[k] != SIZE_MAX)
+        if (r->order[k] != SIZE_MAX) {
             have[r->order[k]] = true;
+            known++;
+        }
     for (size_t i = 0; i < r->n_columns && r->st == JM_OK; i++)
-        if (!have[i])
+        if (!have[i] &&
+            (!older || r->column[i].offset == offsetof(struct jm_record, schema_version)))
             r->st = jm_fail(r->err, JM_EINPUT, "%s: the header lacks column %s", r->path,
                             r->column[i].name);
-    if (r->st == JM_OK && r->n_header != r->n_columns)
+    if (r->st == JM_OK && r->n_header != known)
         r->st = jm_fail(r->err, JM_EINPUT, "%s: the header has columns that schema %d does not",
                         r->path, JM_SCHEMA_VERSION);
 }

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <hwloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,6 +190,18 @@ const struct jm_fact *jm_machine_fact(const struct jm_machine *m, const char *na
         if (strcmp(m->fact[i].name, name) == 0)
             return &m->fact[i];
     return NULL;
+}
+
+uint32_t jm_machine_cores(void)
+{
+    hwloc_topology_t t;
+    int n = 0;
+    if (hwloc_topology_init(&t) != 0)
+        return 0;
+    if (hwloc_topology_load(t) == 0)
+        n = hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_CORE);
+    hwloc_topology_destroy(t);
+    return n > 0 ? (uint32_t)n : 0;
 }
 
 uint64_t jm_machine_peak_rss(void)

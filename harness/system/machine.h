@@ -27,6 +27,9 @@ void jm_machine_read(const char *root, struct jm_machine *out);
 /* NULL: no such fact. */
 const struct jm_fact *jm_machine_fact(const struct jm_machine *m, const char *name);
 
+/* Physical cores this process may use; 0 when unavailable. */
+uint32_t jm_machine_cores(void);
+
 /* Highest resident memory of this process so far, in bytes; 0 when unavailable. */
 uint64_t jm_machine_peak_rss(void);
 
