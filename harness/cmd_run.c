@@ -35,7 +35,7 @@ static void usage(FILE *f)
     fputs("\nexamples:\n"
           "  joulemark run --suite suites/default.ini\n"
           "  joulemark run --model tiny-mt-f16.gguf --scenario offline --batch 32\n"
-          "  joulemark run --format Q4_0 --scenario single-stream --min_duration_s 30\n\n"
+          "  joulemark run --format Q4_0 --scenario single-stream --min-duration-s 30\n\n"
           "exit codes: 0 all valid; 1 a run failed or is invalid; 2 usage; 3 bad input; 4 system;\n"
           "            5 unsupported; 130 interrupted\n",
           f);

@@ -124,10 +124,21 @@ static size_t distance(const char *a, const char *b)
     return row[nb];
 }
 
+/* The name as a user writes it: "min-duration-s". */
+static const char *user_name(const struct jm_option *o, char out[MAX_WORD])
+{
+    size_t n = 0;
+    for (; o->name[n] && n < MAX_WORD - 1; n++)
+        out[n] = o->name[n] == '_' ? '-' : o->name[n];
+    out[n] = 0;
+    return out;
+}
+
 static const struct jm_option *find(const char *key)
 {
+    char name[MAX_WORD];
     for (size_t i = 0; i < N_OPTIONS; i++)
-        if (strcmp(table[i].name, key) == 0)
+        if (strcmp(user_name(&table[i], name), key) == 0)
             return &table[i];
     return NULL;
 }
@@ -135,17 +146,18 @@ static const struct jm_option *find(const char *key)
 static jm_status unknown(const char *key, const char *where, jm_err *err)
 {
     size_t best = 4; /* farther is no near miss */
-    const char *near = NULL;
+    const struct jm_option *near = NULL;
+    char name[MAX_WORD];
     for (size_t i = 0; i < N_OPTIONS; i++) {
-        size_t d = distance(key, table[i].name);
+        size_t d = distance(key, user_name(&table[i], name));
         if (d < best) {
             best = d;
-            near = table[i].name;
+            near = &table[i];
         }
     }
     if (near)
         return jm_fail(err, JM_EUSAGE, "%s: unknown key '%.64s'; did you mean '%s'?", where, key,
-                       near);
+                       user_name(near, name));
     return jm_fail(err, JM_EUSAGE, "%s: unknown key '%.64s'", where, key);
 }
 
@@ -174,8 +186,7 @@ jm_status jm_option_parse(struct jm_run_config *c, int argc, char **argv, int *i
     size_t n = value ? (size_t)(value - arg) - 2 : strlen(arg) - 2;
     if (n >= sizeof key)
         return jm_fail(err, JM_EUSAGE, "'%.64s' is not an option", arg);
-    for (size_t k = 0; k < n; k++)
-        key[k] = arg[2 + k] == '-' ? '_' : arg[2 + k];
+    memcpy(key, arg + 2, n);
     key[n] = 0;
     if (!find(key))
         return unknown(key, "command line", err);
@@ -194,7 +205,8 @@ void jm_options_print(FILE *f)
 {
     for (size_t i = 0; i < N_OPTIONS; i++) {
         const struct jm_option *o = &table[i];
-        (void)fprintf(f, "  --%-16s %s", o->name, o->help);
+        char name[MAX_WORD];
+        (void)fprintf(f, "  --%-16s %s", user_name(o, name), o->help);
         if (o->kind != JM_OPTION_TEXT)
             (void)fprintf(f, " (%.20g to %.20g)", o->min, o->max);
         (void)fprintf(f, *o->preset ? " [%s]\n" : "%s\n", o->preset);

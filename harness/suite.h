@@ -33,7 +33,7 @@ struct jm_run_config {
 enum jm_option_kind { JM_OPTION_TEXT, JM_OPTION_U32, JM_OPTION_U64, JM_OPTION_DOUBLE };
 
 struct jm_option {
-    const char *name;
+    const char *name; /* of the field; suites and the command line write dashes for its _ */
     enum jm_option_kind kind;
     size_t offset;   /* in struct jm_run_config */
     size_t bytes;    /* of a text, with its end */

@@ -36,6 +36,7 @@ expect 3 'no such file' translate --to de --model missing.gguf x
 expect 3 'not found' translate --to de --backend nosuch x
 expect 2 'exclude' run --suite x.ini --threads 1
 expect 2 "did you mean 'threads'" run --thread 2
+expect 2 "did you mean 'min-duration-s'" run --min_duration_s 2
 
 head -c 5000 "$(dirname "$0")/../workloads/data/tiny-mt-f16.gguf" >"$dir/cut.gguf"
 expect 3 'cut.gguf' translate --to de --model "$dir/cut.gguf" x
@@ -52,7 +53,7 @@ printf 'Save \377\376 file\n' | "$bin" translate --to fr >"$dir/out" || failed=1
 iconv -f utf8 -t utf8 "$dir/out" >/dev/null || { echo "invalid UTF-8 came out"; failed=1; }
 
 # A short run: one complete row, a folder with a manifest, a second row beside the first.
-printf '[one]\nscenario = offline\nlanguages = de\nreference = none\nwarmup_s = 0\nmin_duration_s = 0\nmin_queries = 1\n' \
+printf '[one]\nscenario = offline\nlanguages = de\nreference = none\nwarmup-s = 0\nmin-duration-s = 0\nmin-queries = 1\n' \
     >"$dir/short.ini"
 expect 0 '^one ' run --suite "$dir/short.ini" --results "$dir/r" --no-plots
 expect 0 '^one ' run --suite "$dir/short.ini" --results "$dir/r" --no-plots
@@ -60,7 +61,7 @@ expect 0 '^one ' run --suite "$dir/short.ini" --results "$dir/r" --no-plots
 [ "$(find "$dir/r/short" -name manifest.json | wc -l)" -eq 2 ] || { echo "two folders wanted"; failed=1; }
 
 # Ctrl-C marks the run; what is written is whole.
-printf '[long]\nscenario = single-stream\nlanguages = de\nreference = none\nwarmup_s = 0\nmin_duration_s = 600\n' \
+printf '[long]\nscenario = single-stream\nlanguages = de\nreference = none\nwarmup-s = 0\nmin-duration-s = 600\n' \
     >"$dir/long.ini"
 "$bin" run --suite "$dir/long.ini" --results "$dir/r" --no-plots >"$dir/out" 2>&1 &
 pid=$!

@@ -40,9 +40,10 @@ static void test_bad(void)
 {
     static const char *const bad[][2] = {
         { "[a]\nthread = 2\n", ":2: unknown key 'thread'; did you mean 'threads'?" },
+        { "[a]\nmin_duration_s = 2\n", "'min_duration_s'; did you mean 'min-duration-s'?" },
         { "[a]\nthreads = -2\n", ":2: threads must be" },
         { "[a]\nthreads = 5000\n", ":2: threads must be" },
-        { "[a]\nwarmup_s = nan\n", ":2: warmup_s must be" },
+        { "[a]\nwarmup-s = nan\n", ":2: warmup-s must be" },
         { "[a]\n[b]\n[a]\n", ":3: a second section [a]" },
         { "[a]\nseed=1\nseed=2\n", ":3: 'seed' is given twice" },
         { "[a]\n[global]\n", ":2: [global] must" },
@@ -66,18 +67,23 @@ static void test_bad(void)
 
 static void test_command_line(void)
 {
-    char *argv[] = { "run", "--threads", "2", "--min-queries=5", "--thread", "--seed" };
+    char *argv[] = { "run",    "--threads",      "2", "--min-queries=5", "--thread",
+                     "--seed", "--min_queries=5" };
     struct jm_run_config c;
     jm_run_config_init(&c);
     int i = 1;
-    CU_ASSERT_EQUAL(jm_option_parse(&c, 6, argv, &i, NULL), JM_OK);
+    CU_ASSERT_EQUAL(jm_option_parse(&c, 7, argv, &i, NULL), JM_OK);
     CU_ASSERT_EQUAL(i, 3);
-    CU_ASSERT_EQUAL(jm_option_parse(&c, 6, argv, &i, NULL), JM_OK);
+    CU_ASSERT_EQUAL(jm_option_parse(&c, 7, argv, &i, NULL), JM_OK);
     CU_ASSERT_EQUAL(i, 4);
     CU_ASSERT(c.threads == 2 && c.min_queries == 5);
     CU_ASSERT_EQUAL(jm_option_parse(&c, 6, argv, &i, NULL), JM_EUSAGE);
-    i = 5;
+    i = 5; /* the last of six: no value */
     CU_ASSERT_EQUAL(jm_option_parse(&c, 6, argv, &i, NULL), JM_EUSAGE);
+    jm_err e = { .status = JM_OK };
+    i = 6;
+    CU_ASSERT_EQUAL(jm_option_parse(&c, 7, argv, &i, &e), JM_EUSAGE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(e.text, "did you mean 'min-queries'?"));
 }
 
 int main(void)
