@@ -2,7 +2,7 @@
 build_packages=(build-essential cmake ninja-build pkg-config libcjson-dev libcsv-dev libhwloc-dev
     libinih-dev libpapi-dev libpcre2-dev libsodium-dev)
 plot_packages=(gnuplot-nox fonts-dejavu-core)
-check_packages=(clang clang-format libclang-rt-14-dev libcunit1-dev)
+check_packages=(clang clang-format jq libclang-rt-14-dev libcunit1-dev)
 
 say() {
     printf '== %s\n' "$*"

@@ -24,11 +24,11 @@
 extern char **environ;
 
 static const char usage[] =
-    "usage: joulemark plot RESULTS.csv [-o DIR]\n\n"
+    "usage: joulemark plot RESULTS.csv [-o DIR] [-q]\n\n"
     "Draws latency, throughput, quality against throughput and, where energy was measured, "
     "quality\n"
     "against joules, each as SVG and PNG, into DIR (default: the folder of RESULTS.csv).\n"
-    "Needs gnuplot.\n";
+    "-q names no files. Needs gnuplot.\n";
 
 enum { LABEL = 96, MAX_RUNS = 12, NO_COLUMN = -1 };
 
@@ -259,6 +259,7 @@ struct job {
     const char *csv, *out; /* results file; output folder */
     const char *scripts;   /* folder */
     const char *data;      /* scratch data file */
+    bool quiet;            /* name no files */
 };
 
 static int by_value(const void *a, const void *b)
@@ -466,7 +467,8 @@ static jm_status draw(const struct job *j, const struct plot *p, jm_err *err)
     if (fclose(f) != 0 || bad)
         return jm_fail(err, JM_EIO, "%s: cannot be written; is the disk full?", j->data);
     if (n == 0) {
-        printf("%-15s left out: %s\n", p->name, p->nothing);
+        if (!j->quiet)
+            printf("%-15s left out: %s\n", p->name, p->nothing);
         return JM_OK;
     }
     list_values(j->t, "model", models, sizeof models);
@@ -480,7 +482,7 @@ static jm_status draw(const struct job *j, const struct plot *p, jm_err *err)
     };
     jm_status st = script && out && heading ? run_gnuplot(argv, err)
                                             : jm_fail(err, JM_ENOMEM, "plot: out of memory");
-    if (st == JM_OK)
+    if (st == JM_OK && !j->quiet)
         printf("%-15s %s.svg %s.png\n", p->name, out, out);
     free(script);
     free(out);
@@ -488,7 +490,7 @@ static jm_status draw(const struct job *j, const struct plot *p, jm_err *err)
     return st;
 }
 
-static jm_status draw_all(const char *csv, const char *out, jm_err *err)
+static jm_status draw_all(const char *csv, const char *out, bool quiet, jm_err *err)
 {
     struct table t = { .cell = NULL };
     char dir[] = "/tmp/joulemark-plot-XXXXXX";
@@ -506,7 +508,9 @@ static jm_status draw_all(const char *csv, const char *out, jm_err *err)
         st = jm_fail(err, JM_EIO, "%s: %s", dir, strerror(errno));
     else if (st == JM_OK) {
         char *data = jm_asprintf("%s/plot.dat", dir);
-        struct job j = { .t = &t, .csv = csv, .out = folder, .scripts = scripts, .data = data };
+        struct job j = {
+            .t = &t, .csv = csv, .out = folder, .scripts = scripts, .data = data, .quiet = quiet
+        };
         if (!data)
             st = jm_fail(err, JM_ENOMEM, "plot: out of memory");
         for (size_t i = 0; i < sizeof plots / sizeof plots[0] && st == JM_OK; i++)
@@ -526,6 +530,7 @@ static jm_status draw_all(const char *csv, const char *out, jm_err *err)
 int jm_cmd_plot(int argc, char **argv)
 {
     const char *csv = NULL, *out = NULL;
+    bool quiet = false;
     jm_err err = { .status = JM_OK };
 
     for (int i = 1; i < argc; i++) {
@@ -535,6 +540,8 @@ int jm_cmd_plot(int argc, char **argv)
         }
         if (strcmp(argv[i], "-o") == 0 && i + 1 < argc && !out) {
             out = argv[++i];
+        } else if (strcmp(argv[i], "-q") == 0) {
+            quiet = true;
         } else if (argv[i][0] != '-' && !csv) {
             csv = argv[i];
         } else {
@@ -546,7 +553,7 @@ int jm_cmd_plot(int argc, char **argv)
         fputs(usage, stderr);
         return JM_EXIT_USAGE;
     }
-    if (draw_all(csv, out, &err) == JM_OK)
+    if (draw_all(csv, out, quiet, &err) == JM_OK)
         return JM_EXIT_OK;
     fprintf(stderr, "joulemark plot: %s\n", err.text);
     return jm_exit_code(err.status);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* joulemark run: one run from options, or the runs of a suite, one after the other. Each finished
  * run is in the CSV at once; Ctrl-C ends the current one and marks it. */
+#include <cjson/cJSON.h>
 #include <math.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -13,6 +14,7 @@
 #include "harness/commands.h"
 #include "harness/exit_code.h"
 #include "harness/record/csv.h"
+#include "harness/record/json.h"
 
 static volatile sig_atomic_t stopped;
 
@@ -29,7 +31,8 @@ static void usage(FILE *f)
           "  --suite FILE      runs listed in an INI file; without it, one run from the options\n"
           "  --results DIR     where records go (results)\n"
           "  --progress HOW    auto, json or none (auto: only on a terminal)\n"
-          "  --no-plots        draw no plots at the end\n",
+          "  --no-plots        draw no plots at the end\n"
+          "  --json            print one JSON document of all rows in place of the table\n",
           f);
     jm_options_print(f);
     fputs("\nexamples:\n"
@@ -44,7 +47,7 @@ static void usage(FILE *f)
 struct request {
     const char *suite_file, *results;
     enum jm_progress_mode mode;
-    bool plots, options; /* options: some run option was given */
+    bool plots, json, options; /* options: some run option was given */
     struct jm_run_config one;
 };
 
@@ -76,6 +79,9 @@ static int parse(int argc, char **argv, struct request *q)
             return JM_EXIT_OK;
         } else if (strcmp(a, "--no-plots") == 0) {
             q->plots = false;
+            i++;
+        } else if (strcmp(a, "--json") == 0) {
+            q->json = true;
             i++;
         } else if (takes(a, "--suite", argc, argv, &i, &q->suite_file) ||
                    takes(a, "--results", argc, argv, &i, &q->results)) {
@@ -143,8 +149,55 @@ static char *suite_name(const char *file)
     return base ? strndup(base, strcspn(base, ".")) : strdup("single");
 }
 
+/* Where rows go as they come: the CSV, and the table on stdout or the JSON that ends there. */
+struct output {
+    const char *csv;
+    cJSON *json; /* array; NULL: print a table */
+};
+
+static jm_status put_row(const struct output *out, const struct jm_record *row)
+{
+    jm_err why = { 0 };
+    jm_status st = jm_csv_append(out->csv, row, &why);
+    if (st != JM_OK)
+        fprintf(stderr, "joulemark run: %s\n", why.text);
+    if (!out->json) {
+        print_row(row);
+        return st;
+    }
+    cJSON *o = jm_record_json(row);
+    if (o && cJSON_AddItemToArray(out->json, o))
+        return st;
+    cJSON_Delete(o);
+    fputs("joulemark run: out of memory for the JSON document\n", stderr);
+    return JM_ENOMEM;
+}
+
+/* The exit code of one run; *lost: its row could not be kept, the next would be lost as well. */
+static int run_next(const struct jm_run_config *c, const struct jm_run_place *place,
+                    const struct output *out, bool *lost)
+{
+    struct jm_record row;
+    jm_err err = { 0 };
+    if (stopped) {
+        jm_run_skip(c, place, &row);
+        *lost = put_row(out, &row) != JM_OK;
+        return JM_EXIT_INTERRUPTED;
+    }
+    jm_status st = jm_run_one(c, place, &row, &err);
+    jm_status saved = put_row(out, &row);
+    *lost = saved != JM_OK;
+    if (st != JM_OK && st != JM_EINTERRUPTED)
+        fprintf(stderr, "joulemark run: %s: %s\n", c->name, err.text);
+    if (strcmp(row.quality_valid, "no") == 0)
+        fprintf(stderr, "joulemark run: %s: invalid: %s\n", c->name, row.quality_reason);
+    if (st != JM_OK || saved != JM_OK)
+        return jm_exit_code(st != JM_OK ? st : saved);
+    return strcmp(row.quality_valid, "no") == 0 ? JM_EXIT_INVALID : JM_EXIT_OK;
+}
+
 static int run_all(const struct request *q, const struct jm_run_config *runs, size_t n,
-                   const char *suite, const char *csv)
+                   const char *suite, const struct output *out)
 {
     struct jm_progress progress = { 0 };
     struct jm_run_place place = { .results = q->results,
@@ -153,40 +206,62 @@ static int run_all(const struct request *q, const struct jm_run_config *runs, si
                                   .mode = q->mode,
                                   .progress = &progress };
     int code = JM_EXIT_OK;
-    print_header();
-    for (size_t i = 0; i < n && !stopped; i++) {
-        struct jm_record row;
-        jm_err err = { 0 }, why = { 0 };
-        jm_status st = jm_run_one(&runs[i], &place, &row, &err);
-        jm_status saved = jm_csv_append(csv, &row, &why);
-        print_row(&row);
-        if (st != JM_OK && st != JM_EINTERRUPTED)
-            fprintf(stderr, "joulemark run: %s: %s\n", runs[i].name, err.text);
-        if (saved != JM_OK)
-            fprintf(stderr, "joulemark run: %s\n", why.text);
-        if (code == JM_EXIT_OK)
-            code = jm_exit_code(st != JM_OK ? st : saved);
-        if (strcmp(row.quality_valid, "no") == 0) {
-            fprintf(stderr, "joulemark run: %s: invalid: %s\n", runs[i].name, row.quality_reason);
-            code = code == JM_EXIT_OK ? JM_EXIT_INVALID : code;
-        }
-        if (saved != JM_OK)
-            break; /* the next would be lost as well */
+    bool lost = false;
+    if (!out->json)
+        print_header();
+    for (size_t i = 0; i < n && !lost; i++) {
+        int one = run_next(&runs[i], &place, out, &lost);
+        code = code == JM_EXIT_OK ? one : code;
     }
     return stopped ? JM_EXIT_INTERRUPTED : code;
 }
 
-static int finish(const struct request *q, const char *csv)
+static int print_json(const char *suite, const struct output *out)
 {
-    printf("\nrecords  %s\nanswers  %.*s/RUN/samples.csv\n", csv,
-           (int)(strlen(csv) - strlen(".csv")), csv);
+    cJSON *o = cJSON_CreateObject();
+    bool ok = o && cJSON_AddStringToObject(o, "suite", suite) &&
+              cJSON_AddStringToObject(o, "csv", out->csv) &&
+              cJSON_AddItemReferenceToObject(o, "runs", out->json);
+    char *text = ok ? cJSON_Print(o) : NULL;
+    if (text)
+        puts(text);
+    else
+        fputs("joulemark run: out of memory for the JSON document\n", stderr);
+    ok = text && fflush(stdout) == 0;
+    cJSON_free(text);
+    cJSON_Delete(o);
+    return ok ? JM_EXIT_OK : JM_EXIT_SYSTEM;
+}
+
+static int finish(const struct request *q, const char *suite, const struct output *out)
+{
+    const char *csv = out->csv;
+    int code = JM_EXIT_OK;
+    if (out->json)
+        code = print_json(suite, out);
+    else
+        printf("\nrecords  %s\nanswers  %.*s/RUN/samples.csv\n", csv,
+               (int)(strlen(csv) - strlen(".csv")), csv);
     if (!q->plots)
-        return JM_EXIT_OK;
+        return code;
     char *plots = jm_asprintf("%s/plots", q->results);
-    char *args[] = { "plot", (char *)(uintptr_t)csv, "-o", plots, NULL };
-    int code = plots ? jm_cmd_plot(4, args) : JM_EXIT_SYSTEM;
+    char *args[] = { "plot", (char *)(uintptr_t)csv, "-o", plots, out->json ? "-q" : NULL, NULL };
+    int drawn = plots ? jm_cmd_plot(out->json ? 5 : 4, args) : JM_EXIT_SYSTEM;
     free(plots);
-    return code;
+    return code == JM_EXIT_OK ? drawn : code;
+}
+
+/* A results file that cannot be added to is told before hours of measuring, not after. */
+static jm_status check_csv(const char *csv, jm_err *err)
+{
+    struct jm_record *rows;
+    size_t n;
+    jm_err why = { 0 };
+    jm_status st = jm_csv_read(csv, &rows, &n, &why);
+    free(rows);
+    if (st == JM_OK || st == JM_ENOTFOUND)
+        return JM_OK;
+    return jm_fail(err, st, "%s; move it away or choose another --results", why.text);
 }
 
 int jm_cmd_run(int argc, char **argv)
@@ -210,14 +285,20 @@ int jm_cmd_run(int argc, char **argv)
     if (st == JM_OK && !q.suite_file)
         snprintf(q.one.name, sizeof q.one.name, "%.24s-%.24s",
                  q.one.format[0] ? q.one.format : "run", q.one.scenario);
+    if (st == JM_OK)
+        st = check_csv(csv, &err);
+    struct output out = { .csv = csv };
+    if (st == JM_OK && q.json && !(out.json = cJSON_CreateArray()))
+        st = jm_fail(&err, JM_ENOMEM, "out of memory");
     if (st == JM_OK) {
-        code = run_all(&q, runs ? runs : &q.one, n, suite, csv);
-        int drawn = finish(&q, csv);
-        code = code == JM_EXIT_OK ? drawn : code;
+        code = run_all(&q, runs ? runs : &q.one, n, suite, &out);
+        int finished = finish(&q, suite, &out);
+        code = code == JM_EXIT_OK ? finished : code;
     } else {
         fprintf(stderr, "joulemark run: %s\n", err.text);
         code = jm_exit_code(st);
     }
+    cJSON_Delete(out.json);
     free(runs);
     free(suite);
     free(csv);

@@ -147,9 +147,11 @@ static jm_status open_all(struct run *r, jm_err *err)
         struct jm_workload_config like = w;
         like.model_path = r->reference_model;
         phase(r, "reference answers");
-        st = jm_reference_get(r->ops, &like, r->references, on_reference, r, &r->quality, err);
+        st = jm_reference_get(r->ops, &like, r->references, on_reference, r, r->place->stop,
+                              &r->quality, err);
         if (st == JM_OK)
-            st = jm_reference_get(r->ops, &w, r->references, on_reference, r, &r->same, err);
+            st = jm_reference_get(r->ops, &w, r->references, on_reference, r, r->place->stop,
+                                  &r->same, err);
         jm_progress_end(r->place->progress);
     }
     if (st == JM_OK)
@@ -290,12 +292,47 @@ static double source_chars(const struct run *r)
     return chars;
 }
 
+/* What was answered, in the order of issue: all, or some of an interrupted run. NULL: no memory. */
+static uint32_t *done_ids(const struct run *r)
+{
+    uint32_t n = 0, *ids = calloc(r->load.n, sizeof *ids);
+    for (uint32_t i = 0; ids && i < r->load.issued && n < r->load.n; i++)
+        if (r->load.timings[i].done_ns != 0)
+            ids[n++] = i;
+    return ids;
+}
+
+/* Share of answers that the reference kernels give too, from the same file. */
+static jm_status record_same(struct run *r, const uint32_t *ids, jm_err *err)
+{
+    uint64_t same = 0;
+    if (!r->same.answers)
+        return JM_OK;
+    for (uint32_t i = 0; i < r->load.n; i++) {
+        const char *text;
+        jm_status st = r->ops->answer(r->workload, ids[i], &text, err);
+        if (st != JM_OK)
+            return st;
+        uint32_t index = r->load.timings[ids[i]].index;
+        same += index < r->same.n && strcmp(text, r->same.answers[index]) == 0;
+    }
+    r->row->exact_match_n = r->load.n;
+    r->row->exact_match = (double)same / r->load.n;
+    return JM_OK;
+}
+
 /* whole: not interrupted, so that the answers can be held against the reference's. */
 static jm_status record_quality(struct run *r, bool whole, jm_err *err)
 {
     struct jm_record *row = r->row;
     struct jm_quality q;
-    jm_status st = r->ops->score(r->workload, r->load.n, &q, err);
+    uint32_t *ids = done_ids(r);
+    if (!ids)
+        return jm_fail(err, JM_ENOMEM, "scoring %u answers: out of memory", r->load.n);
+    jm_status st = r->ops->score(r->workload, ids, r->load.n, &q, err);
+    if (st == JM_OK)
+        st = record_same(r, ids, err);
+    free(ids);
     if (st != JM_OK)
         return st;
     jm_record_text(row->quality_metric, q.metric);
@@ -318,21 +355,9 @@ static jm_status record_quality(struct run *r, bool whole, jm_err *err)
     else
         jm_record_text(row->quality_reason, "the reference's quality is 0");
     jm_quality_judge(row);
-    if (!r->same.answers)
-        return JM_OK;
-    uint64_t same = 0;
-    for (uint32_t i = 0; i < r->load.n && st == JM_OK; i++) {
-        const char *text;
-        st = r->ops->answer(r->workload, i, &text, err);
-        uint32_t index = r->load.timings[i].index;
-        same += st == JM_OK && index < r->same.n && strcmp(text, r->same.answers[index]) == 0;
-    }
-    row->exact_match_n = r->load.n;
-    row->exact_match = (double)same / r->load.n;
-    return st;
+    return JM_OK;
 }
 
-/* An interrupted offline run has answers out of order: those cannot be scored as ids 0..n-1. */
 static jm_status record_results(struct run *r, bool whole, jm_err *err)
 {
     struct jm_latency l;
@@ -347,7 +372,7 @@ static jm_status record_results(struct run *r, bool whole, jm_err *err)
     if (whole && l.duration_s < r->c->min_duration_s)
         snprintf(r->row->status_reason, sizeof r->row->status_reason,
                  "measured for %.2f s of the %g s asked for", l.duration_s, r->c->min_duration_s);
-    return r->load.n == r->load.issued ? record_quality(r, whole, err) : JM_OK;
+    return record_quality(r, whole, err);
 }
 
 static const char *folder_lang(void *user, uint32_t index)
@@ -403,6 +428,16 @@ static void close_all(struct run *r)
     free(r->reference_model);
     free(r->data);
     free(r->references);
+}
+
+void jm_run_skip(const struct jm_run_config *c, const struct jm_run_place *place,
+                 struct jm_record *row)
+{
+    struct run r = { .c = c, .place = place, .row = row };
+    jm_record_clear(row);
+    record_identity(&r);
+    jm_record_text(row->status, "not run");
+    jm_record_text(row->status_reason, "interrupted before it began");
 }
 
 jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *place,

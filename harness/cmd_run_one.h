@@ -24,4 +24,8 @@ struct jm_run_place {
 jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *place,
                      struct jm_record *row, jm_err *err);
 
+/* The row of a run that an interruption left out: what it would have been, status "not run". */
+void jm_run_skip(const struct jm_run_config *c, const struct jm_run_place *place,
+                 struct jm_record *row);
+
 #endif

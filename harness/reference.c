@@ -77,7 +77,8 @@ static jm_status save(const char *path, const struct jm_reference *r, jm_err *er
 
 /* Every data sample once, in order. */
 static jm_status answer_all(const struct jm_workload_ops *ops, jm_workload *w,
-                            void (*progress)(double, void *), void *user, struct jm_reference *out,
+                            void (*progress)(double, void *), void *user,
+                            const volatile sig_atomic_t *stop, struct jm_reference *out,
                             jm_err *err)
 {
     const struct jm_sut *sut = ops->sut(w);
@@ -94,12 +95,13 @@ static jm_status answer_all(const struct jm_workload_ops *ops, jm_workload *w,
     if (st == JM_OK)
         st = sut->issue(sut->state, samples, n, err);
     while (st == JM_OK && sink.done < n) {
-        st = sut->step(sut->state, &sink, err);
+        st = stop && *stop ? jm_fail(err, JM_EINTERRUPTED, "interrupted before the run began")
+                           : sut->step(sut->state, &sink, err);
         if (progress)
             progress((double)sink.done / n, user);
     }
     if (st == JM_OK)
-        st = ops->score(w, n, &q, err);
+        st = ops->score(w, NULL, n, &q, err);
     for (uint32_t i = 0; st == JM_OK && i < n; i++) {
         const char *text;
         st = ops->answer(w, i, &text, err);
@@ -119,8 +121,8 @@ static jm_status answer_all(const struct jm_workload_ops *ops, jm_workload *w,
 
 jm_status jm_reference_get(const struct jm_workload_ops *workload,
                            const struct jm_workload_config *like, const char *dir,
-                           void (*progress)(double, void *), void *user, struct jm_reference *out,
-                           jm_err *err)
+                           void (*progress)(double, void *), void *user,
+                           const volatile sig_atomic_t *stop, struct jm_reference *out, jm_err *err)
 {
     jm_backend b = { 0 };
     jm_device *dev = NULL;
@@ -151,7 +153,7 @@ jm_status jm_reference_get(const struct jm_workload_ops *workload,
         st = path ? jm_make_dirs(dir, err) : jm_fail(err, JM_ENOMEM, "reference: out of memory");
     }
     if (st == JM_OK && !load(path, workload->sut(w)->n_samples, out)) {
-        st = answer_all(workload, w, progress, user, out, err);
+        st = answer_all(workload, w, progress, user, stop, out, err);
         if (st == JM_OK)
             st = save(path, out, err);
         if (st != JM_OK)

@@ -4,6 +4,8 @@
 #ifndef JM_HARNESS_REFERENCE_H
 #define JM_HARNESS_REFERENCE_H
 
+#include <signal.h>
+
 #include "workloads/workload.h"
 
 struct jm_reference {
@@ -16,11 +18,13 @@ struct jm_reference {
 /**
  * dir: where the file is kept. model_path, data_path, languages: as in jm_workload_config.
  * progress: called with 0..1 while the reference runs; may be NULL.
+ * stop: may be NULL; non-zero ends it with JM_EINTERRUPTED, and nothing is kept.
  */
 jm_status jm_reference_get(const struct jm_workload_ops *workload,
                            const struct jm_workload_config *like, const char *dir,
                            void (*progress)(double fraction, void *user), void *user,
-                           struct jm_reference *out, jm_err *err);
+                           const volatile sig_atomic_t *stop, struct jm_reference *out,
+                           jm_err *err);
 void jm_reference_free(struct jm_reference *r);
 
 #endif

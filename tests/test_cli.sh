@@ -46,29 +46,91 @@ expect 3 'twice.ini' run --suite "$dir/twice.ini" --results "$dir/r"
 expect 4 'not a folder' run --results "$dir/file" --no-plots
 expect 4 'cannot write' quantize "$(dirname "$0")/../workloads/data/tiny-mt-f16.gguf" \
     "$dir/nowhere/x.gguf" Q8_0
+printf 'schema_version,run_id\n99,future\n' >"$dir/newer.csv"
+printf '[a]\n' >"$dir/newer.ini"
+expect 5 'newer.csv.*schema version 99.*move it away' run --suite "$dir/newer.ini" --results "$dir" --no-plots
 expect 2 'no format' quantize a b Q9_9
 
 # Invalid UTF-8 is translated byte by byte, never a crash, and what comes out is valid.
 printf 'Save \377\376 file\n' | "$bin" translate --to fr >"$dir/out" || failed=1
 iconv -f utf8 -t utf8 "$dir/out" >/dev/null || { echo "invalid UTF-8 came out"; failed=1; }
 
+# Twelve segments of five lines: short runs are enough here.
+head -n 61 "$(dirname "$0")/../workloads/data/jm-ui.csv" >"$dir/small.csv"
+
 # A short run: one complete row, a folder with a manifest, a second row beside the first.
-printf '[one]\nscenario = offline\nlanguages = de\nreference = none\nwarmup-s = 0\nmin-duration-s = 0\nmin-queries = 1\n' \
-    >"$dir/short.ini"
+printf '[one]\ndata = %s\nscenario = offline\nlanguages = de\nreference = none\nwarmup-s = 0\nmin-duration-s = 0\nmin-queries = 1\n' \
+    "$dir/small.csv" >"$dir/short.ini"
 expect 0 '^one ' run --suite "$dir/short.ini" --results "$dir/r" --no-plots
 expect 0 '^one ' run --suite "$dir/short.ini" --results "$dir/r" --no-plots
 [ "$(grep -c '"complete"' "$dir/r/short.csv")" -eq 2 ] || { echo "two rows wanted"; failed=1; }
 [ "$(find "$dir/r/short" -name manifest.json | wc -l)" -eq 2 ] || { echo "two folders wanted"; failed=1; }
 
-# Ctrl-C marks the run; what is written is whole.
-printf '[long]\nscenario = single-stream\nlanguages = de\nreference = none\nwarmup-s = 0\nmin-duration-s = 600\n' \
-    >"$dir/long.ini"
-"$bin" run --suite "$dir/long.ini" --results "$dir/r" --no-plots >"$dir/out" 2>&1 &
-pid=$!
-sleep 3
-kill -INT $pid
-wait $pid
-got=$?
-[ $got -eq 130 ] || { echo "interrupted run: exit $got, wanted 130"; failed=1; }
-grep -q '"interrupted"' "$dir/r/long.csv" || { echo "the interrupted run is not marked"; failed=1; }
+# An invalid run exits with 1 and says why; the same run is valid where less is required of it. JSON in
+# place of the table holds every column, numbers as numbers.
+cat >"$dir/quality.ini" <<INI
+[poor]
+data = $dir/small.csv
+model = tiny-mt-stq1_0
+reference = tiny-mt-f16
+scenario = offline
+languages = fr
+warmup-s = 0
+min-duration-s = 0
+min-queries = 1
+INI
+expect 1 'poor: invalid: quality is [0-9.]+% of the reference.s, needs 99%' \
+    run --suite "$dir/quality.ini" --results "$dir/r" --no-plots
+echo 'min-quality = 0.5' >>"$dir/quality.ini"
+"$bin" run --suite "$dir/quality.ini" --results "$dir/r" --no-plots --json >"$dir/out" 2>"$dir/errors" ||
+    { echo "run --json: exit $?"; cat "$dir/errors"; failed=1; }
+jq -e '(.csv | endswith("/quality.csv")) and (.runs | length == 1) and (.runs[0] |
+    .quality_valid == "yes" and .quality_required == 0.5 and .quality_tier != null and
+    .queries == 12 and .copies == 1 and .cores_used <= .threads and
+    .quality_worst_lang == "fr" and .quality_reason == null and has("energy_j"))' "$dir/out" \
+    >/dev/null || { echo "run --json: not as it should be:"; cat "$dir/out"; failed=1; }
+
+# Ctrl-C and SIGTERM: the run is marked, what it answered is scored, and runs that did not begin have
+# rows. What is written is whole.
+cat >"$dir/long.ini" <<INI
+[global]
+data = $dir/small.csv
+languages = de
+warmup-s = 0
+min-duration-s = 600
+reference = none
+[first]
+scenario = offline
+min-queries = 20000
+[second]
+scenario = single-stream
+[third]
+scenario = offline
+INI
+# field ROW COLUMN: of long.csv, whose texts hold no comma.
+field() {
+    awk -F, -v row="$1" -v name="$2" '
+        NR == 1 { for (i = 1; i <= NF; i++) { gsub(/"/, "", $i); if ($i == name) column = i } }
+        NR == row + 1 { gsub(/"/, "", $column); print $column }' "$dir/r/long.csv"
+}
+for signal in INT TERM; do
+    rm -f "$dir/r/long.csv"
+    "$bin" run --suite "$dir/long.ini" --results "$dir/r" --no-plots --progress=json \
+        >"$dir/out" 2>"$dir/progress" &
+    pid=$!
+    for try in $(seq 300); do # until some answers of the measured window are there
+        grep -qE '"first: measuring","done":0\.0*[1-9]' "$dir/progress" && break
+        sleep 0.2
+    done
+    kill -$signal $pid
+    wait $pid
+    got=$?
+    [ $got -eq 130 ] || { echo "interrupted by $signal: exit $got, wanted 130"; failed=1; }
+    [ "$(field 1 status)/$(field 2 status)/$(field 3 status)" = "interrupted/not run/not run" ] &&
+        [ "$(field 3 scenario)" = offline ] && [ -z "$(field 2 queries)" ] ||
+        { echo "$signal: rows are not marked:"; cat "$dir/r/long.csv"; failed=1; }
+    [ -n "$(field 1 queries)" ] && [ -n "$(field 1 quality_value)" ] &&
+        [ -z "$(field 1 quality_ratio)" ] && [ "$(field 1 quality_valid)" = unknown ] ||
+        { echo "$signal: answers that were done are not scored"; cat "$dir/r/long.csv"; failed=1; }
+done
 exit $failed

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The translation workload from issue to score, and plain translation, with the bundled model. */
 #include <CUnit/Basic.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,23 @@ static void run_window(jm_workload *w, struct jm_timing *timing)
     }
 }
 
+/* Answers by their ids: any order is the same set, a part is another, and a stranger is refused. */
+static void test_score_of_some(jm_workload *w)
+{
+    uint32_t ids[N];
+    struct jm_quality all, back, half;
+    for (uint32_t i = 0; i < N; i++)
+        ids[i] = N - 1 - i;
+    CU_ASSERT_EQUAL(jm_translate_workload.score(w, NULL, N, &all, NULL), JM_OK);
+    CU_ASSERT_EQUAL(jm_translate_workload.score(w, ids, N, &back, NULL), JM_OK);
+    CU_ASSERT_DOUBLE_EQUAL(all.value, back.value, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(all.length_ratio, back.length_ratio, 1e-12);
+    CU_ASSERT_EQUAL(jm_translate_workload.score(w, ids, N / 2, &half, NULL), JM_OK);
+    CU_ASSERT(half.n == N / 2 && fabs(half.value - all.value) > 1e-6);
+    ids[0] = N;
+    CU_ASSERT_EQUAL(jm_translate_workload.score(w, ids, 1, &half, NULL), JM_EUSAGE);
+}
+
 static void test_workload(void)
 {
     struct jm_timing timing[N] = { { 0 } };
@@ -56,8 +74,9 @@ static void test_workload(void)
     const char *text;
     CU_ASSERT_EQUAL_FATAL(jm_translate_workload.open(&cfg, &w, &err), JM_OK);
     run_window(w, timing);
-    CU_ASSERT_EQUAL(jm_translate_workload.score(w, N, &q, &err), JM_OK);
+    CU_ASSERT_EQUAL(jm_translate_workload.score(w, NULL, N, &q, &err), JM_OK);
     CU_ASSERT_EQUAL(q.n, N);
+    test_score_of_some(w);
     CU_ASSERT(q.value > 5 && q.value < 100 && q.worst <= q.value && q.length_ratio > 0.2);
     CU_ASSERT_EQUAL(jm_translate_workload.answer(w, 3, &text, &err), JM_OK);
     snprintf(first, sizeof first, "%s", text);

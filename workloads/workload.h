@@ -57,8 +57,9 @@ struct jm_workload_ops {
     void (*close)(jm_workload *w);
     void (*info)(const jm_workload *w, struct jm_model_info *out);
     const struct jm_sut *(*sut)(jm_workload *w);
-    /* Of what was answered since begin: ids 0..n-1, all done. */
-    jm_status (*score)(jm_workload *w, uint32_t n, struct jm_quality *out, jm_err *err);
+    /* Of n answers since begin, all done: ids [n], or 0..n-1 when NULL. */
+    jm_status (*score)(jm_workload *w, const uint32_t *ids, uint32_t n, struct jm_quality *out,
+                       jm_err *err);
     /* Text of answer id, terminated, valid UTF-8; owned by w until the next call or begin. */
     jm_status (*answer)(jm_workload *w, uint32_t id, const char **text, jm_err *err);
     /* Source text, its length in Unicode characters, and target language of a data sample. */

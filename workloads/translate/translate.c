@@ -415,8 +415,9 @@ static void translate_sample(const jm_workload *w, uint32_t index, const char **
 
 /* Hypotheses and references of one language, and sums over all. */
 struct scoring {
-    char **hyp;       /* [n], owned */
-    const char **ref; /* [n] */
+    const uint32_t *ids; /* [n]; NULL: 0..n-1 */
+    char **hyp;          /* [n], owned */
+    const char **ref;    /* [n] */
     uint64_t hyp_chars, ref_chars;
     uint32_t languages;
 };
@@ -427,7 +428,8 @@ static jm_status score_language(jm_workload *w, uint32_t n, const struct jm_lang
     uint32_t m = 0;
     double chrf, bleu;
     jm_status st = JM_OK;
-    for (uint32_t id = 0; id < n && st == JM_OK; id++) {
+    for (uint32_t i = 0; i < n && st == JM_OK; i++) {
+        uint32_t id = s->ids ? s->ids[i] : i;
         const struct sample *q = &w->samples[w->answers[id].index];
         if (q->lang != l)
             continue;
@@ -459,15 +461,19 @@ static jm_status score_language(jm_workload *w, uint32_t n, const struct jm_lang
     return st;
 }
 
-static jm_status translate_score(jm_workload *w, uint32_t n, struct jm_quality *out, jm_err *err)
+static jm_status translate_score(jm_workload *w, const uint32_t *ids, uint32_t n,
+                                 struct jm_quality *out, jm_err *err)
 {
-    struct scoring s = { 0 };
+    struct scoring s = { .ids = ids };
     size_t n_lang;
     const struct jm_language *all = jm_languages(&n_lang);
     jm_status st = JM_OK;
     *out = (struct jm_quality){ .metric = "chrF2++" };
     if (n == 0 || n > w->max_ids)
         return jm_fail(err, JM_EUSAGE, "translate: %u answers to score of %u", n, w->max_ids);
+    for (uint32_t i = 0; ids && i < n; i++)
+        if (ids[i] >= w->max_ids)
+            return jm_fail(err, JM_EUSAGE, "translate: answer %u of %u", ids[i], w->max_ids);
     s.hyp = calloc(n, sizeof *s.hyp);
     s.ref = calloc(n, sizeof *s.ref);
     if (!s.hyp || !s.ref)
