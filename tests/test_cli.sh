@@ -27,6 +27,9 @@ expect 0 'joulemark' version
 expect 0 'tiny-mt-f16.gguf' list
 expect 0 '"workloads"' list --json
 expect 0 'governor' doctor
+expect 0 '"state":' doctor --json
+expect 0 '^usage: joulemark doctor' doctor --help
+expect 2 'try --json' doctor --jsn
 expect 0 '^Datei speichern$' translate --to de "Save the file"
 expect 0 '^Datei speichern$' translate --to de --model tiny-mt-stq1_0 "Save the file"
 expect 0 '^$' translate --to de ""

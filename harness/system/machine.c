@@ -156,6 +156,38 @@ static void read_permission(struct jm_machine *m, const char *root)
     set(f, "yes");
 }
 
+/* How many nodes a list as "0-1,3" names; 0 where it is not one. */
+static unsigned count_list(const char *s)
+{
+    unsigned n = 0;
+    while (isdigit((unsigned char)*s)) {
+        char *end;
+        unsigned long first = strtoul(s, &end, 10), last = first;
+        if (*end == '-')
+            last = strtoul(end + 1, &end, 10);
+        if (last < first || last - first > 4096 || (*end && *end != ','))
+            return 0;
+        n += (unsigned)(last - first) + 1;
+        s = *end ? end + 1 : end;
+    }
+    return *s ? 0 : n;
+}
+
+static void read_nodes(struct jm_machine *m, const char *root)
+{
+    const char *path = "/sys/devices/system/node/online";
+    read_line(m, root, "numa_nodes", path);
+    struct jm_fact *f = &m->fact[m->n - 1];
+    if (!f->known)
+        return;
+    unsigned n = count_list(f->value);
+    f->known = n > 0;
+    if (n > 0)
+        (void)snprintf(f->value, sizeof f->value, "%u", n);
+    else
+        unset(f, path, "names no node");
+}
+
 void jm_machine_read(const char *root, struct jm_machine *out)
 {
     const char *cpu = "/proc/cpuinfo", *mem = "/proc/meminfo";
@@ -175,7 +207,7 @@ void jm_machine_read(const char *root, struct jm_machine *out)
     read_line(out, root, "no_turbo", "/sys/devices/system/cpu/intel_pstate/no_turbo");
     read_key(out, root, "memory_total", mem, "MemTotal", false);
     read_key(out, root, "memory_available", mem, "MemAvailable", false);
-    read_line(out, root, "numa_nodes", "/sys/devices/system/node/online");
+    read_nodes(out, root);
     read_line(out, root, "perf_event_paranoid", "/proc/sys/kernel/perf_event_paranoid");
     read_permission(out, root);
 #undef FREQ
