@@ -16,16 +16,17 @@ need_packages() {
             missing+=("$p")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
-    say "Installing ${missing[*]}"
     local as_root=()
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null && as_root=(sudo)
         [ ${#as_root[@]} -gt 0 ] || {
-            printf 'These packages are missing and may not be installed from here: %s\n' \
+            printf 'These packages are missing, and only root may install them: %s\n' \
                 "${missing[*]}" >&2
+            printf 'Have root run: apt-get install %s\n' "${missing[*]}" >&2
             exit 4
         }
     fi
+    say "Installing ${missing[*]}"
     local try
     for try in 1 2; do # one retry: mirrors fail now and then
         "${as_root[@]}" apt-get -qq update &&
