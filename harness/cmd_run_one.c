@@ -408,6 +408,10 @@ static jm_status write_folder(struct run *r, jm_err *err)
         st = jm_folder_machine(dir, "", err);
     if (st == JM_OK)
         st = jm_folder_manifest(dir, r->row, r->c, err);
+    if (st != JM_OK) { /* a part of it would look like a whole one */
+        jm_folder_remove(dir);
+        r->row->record_dir[0] = 0;
+    }
     free(dir);
     return st;
 }

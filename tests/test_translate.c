@@ -146,7 +146,8 @@ static void test_registry(void)
 int main(void)
 {
     const char *name = getenv("JM_TEST_BACKEND");
-    struct jm_device_options opt = { .threads = 1 };
+    const char *threads = getenv("JM_TEST_THREADS");
+    struct jm_device_options opt = { .threads = threads ? (uint32_t)atoi(threads) : 1 };
     jm_err err = { 0 };
     if (jm_backend_load(name ? name : "cpu", &backend, &err) != JM_OK ||
         backend.ops->open(0, &opt, &device, &err) != JM_OK) {

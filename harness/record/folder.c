@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/sha256.h"
@@ -159,10 +160,23 @@ static void add_settings(cJSON *json, const struct jm_run_config *config)
     }
 }
 
+static const char *const names[] = { "samples.csv", "machine.json", "topology.xml" };
+enum { N_NAMES = sizeof names / sizeof names[0] };
+
+void jm_folder_remove(const char *dir)
+{
+    for (size_t i = 0; i <= N_NAMES; i++) {
+        char *path = path_in(dir, i < N_NAMES ? names[i] : "manifest.json", NULL);
+        if (path)
+            (void)unlink(path);
+        free(path);
+    }
+    (void)rmdir(dir);
+}
+
 static jm_status add_files(cJSON *files, const char *dir, jm_err *err)
 {
-    static const char *const names[] = { "samples.csv", "machine.json", "topology.xml" };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    for (size_t i = 0; i < N_NAMES; i++) {
         char hex[JM_SHA256_HEX];
         char *path = path_in(dir, names[i], err);
         if (!path)

@@ -32,4 +32,7 @@ jm_status jm_folder_machine(const char *dir, const char *root, jm_err *err);
 jm_status jm_folder_manifest(const char *dir, const struct jm_record *record,
                              const struct jm_run_config *config, jm_err *err);
 
+/* Removes the folder of a run whose record could not be written whole, and what it holds of it. */
+void jm_folder_remove(const char *dir);
+
 #endif

@@ -2,7 +2,8 @@
 /* A backend for tests whose memory the host cannot touch: each plan lives in a child process that
  * runs the cpu backend, and only the door's own data go through a socket pair. A workload that held
  * a host pointer into device memory would fail here. Compiling forks, so that the child has the
- * graph and its weights without copying them. */
+ * graph and its weights without copying them. JM_REMOTE_LACKS names an op that it then cannot run.
+ */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -126,8 +127,9 @@ static void info(const jm_device *dev, struct jm_device_info *out)
 
 static bool supports(const jm_device *dev, const struct jm_node *op)
 {
+    const char *lacks = getenv("JM_REMOTE_LACKS");
     (void)dev;
-    return (unsigned)op->op < JM_OP_COUNT;
+    return (unsigned)op->op < JM_OP_COUNT && !(lacks && strcmp(lacks, jm_op_name(op->op)) == 0);
 }
 
 /* ---- the child ---- */

@@ -1,0 +1,120 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The program where things run out or are watched: full disk, an op that a backend lacks, plots of
+# measured joules, progress on a terminal, as JSON and in a pipe.
+# Usage: test_cli_edges.sh JOULEMARK
+set -u
+bin=$1
+case $bin in /*) ;; *) bin=$PWD/$bin ;; esac
+source=$(cd "$(dirname "$0")/.." && pwd)
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failed=0
+
+fail() {
+    echo "$1"
+    [ $# -lt 2 ] || cat "$2"
+    failed=1
+}
+
+head -n 61 "$source/workloads/data/jm-ui.csv" >"$dir/small.csv"
+cat >"$dir/short.ini" <<INI
+[one]
+data = $dir/small.csv
+languages = de
+scenario = offline
+reference = none
+warmup-s = 0
+min-duration-s = 0
+min-queries = 1
+INI
+
+# A full disk: exit 4 and why; what was finished before stays as it was, nothing half written. Root
+# gets a real one, others a limit on the size of files.
+cat >"$dir/full.sh" <<'SH'
+bin=$1 dir=$2
+mkdir -p "$dir/disk"
+mount -t tmpfs -o size=256k none "$dir/disk" 2>/dev/null || { echo "no disk of its own" >&2; exit 99; }
+"$bin" run --suite "$dir/short.ini" --results "$dir/disk" --no-plots >/dev/null || exit 98
+cp "$dir/disk/short.csv" "$dir/before.csv"
+dd if=/dev/zero of="$dir/disk/filler" bs=1k count=1000 2>/dev/null
+"$bin" run --suite "$dir/short.ini" --results "$dir/disk" --no-plots >"$dir/out" 2>&1
+echo $? >"$dir/code"
+cp "$dir/disk/short.csv" "$dir/after.csv"
+find "$dir/disk" >"$dir/files"
+SH
+unshare -m sh "$dir/full.sh" "$bin" "$dir" 2>"$dir/errors"
+rc=$?
+if [ $rc -ne 0 ]; then # not allowed: the same with a limit
+    [ $rc -ne 98 ] || fail "a run on a small disk fails" "$dir/errors"
+    rm -rf "$dir/disk"
+    "$bin" run --suite "$dir/short.ini" --results "$dir/disk" --no-plots >/dev/null ||
+        fail "a short run fails"
+    cp "$dir/disk/short.csv" "$dir/before.csv"
+    (
+        trap '' XFSZ
+        ulimit -f 0
+        "$bin" run --suite "$dir/short.ini" --results "$dir/disk" --no-plots >/dev/null 2>&1
+    )
+    echo $? >"$dir/code"
+    : >"$dir/out"
+    cp "$dir/disk/short.csv" "$dir/after.csv"
+    find "$dir/disk" >"$dir/files"
+fi
+[ "$(cat "$dir/code")" -eq 4 ] || fail "full disk: exit $(cat "$dir/code"), wanted 4" "$dir/out"
+[ $rc -ne 0 ] || grep -q 'cannot write.*No space left' "$dir/out" ||
+    fail "full disk: no word of it" "$dir/out"
+cmp -s "$dir/before.csv" "$dir/after.csv" || fail "full disk: the finished row is damaged"
+! grep -q 'tmp-' "$dir/files" || fail "full disk: half-written files stay" "$dir/files"
+[ "$(grep -c 'manifest.json$' "$dir/files")" -eq 1 ] && [ "$(grep -c 'samples.csv$' "$dir/files")" -eq 1 ] ||
+    fail "full disk: a part of the failed run's folder stays" "$dir/files"
+
+# An op that the backend lacks is named before anything is measured.
+if [ -e "$(dirname "$bin")/../lib/joulemark/libjm_remote.so" ]; then
+    JM_REMOTE_LACKS=rope "$bin" run --backend remote --reference none --results "$dir/r" --no-plots \
+        >"$dir/out" 2>&1
+    [ $? -eq 5 ] || fail "a missing op: not exit 5" "$dir/out"
+    grep -q 'backend remote cannot run rope of this model; try another' "$dir/out" ||
+        fail "a missing op is not named" "$dir/out"
+fi
+
+# Plots of a file with joules: the one of quality against joules is there, and every PNG decodes.
+mkdir "$dir/plots"
+cat >"$dir/plots/joules.csv" <<'CSV'
+schema_version,run_name,status,model,weight_format,host_cpu,backend,scenario,model_bytes,queries_per_s,tokens_out_per_s,energy_source,energy_j,energy_j_per_query,quality_value
+1,a,complete,Model A,F16,Some CPU,cpu,single-stream,14000000,90,900,powercap,30,0.5,40
+1,b,complete,Model A,Q4_0,Some CPU,cpu,single-stream,4000000,150,1500,powercap,30,0.2,38
+1,c,complete,Model A,F16,Some CPU,cpu,offline,14000000,400,4000,powercap,30,0.1,40
+1,d,not run,Model A,Q4_0,Some CPU,cpu,offline,,,,,,,
+CSV
+"$bin" plot "$dir/plots/joules.csv" >"$dir/out" 2>&1 || fail "plot fails" "$dir/out"
+decodes() {
+    gnuplot -e "set terminal dumb 20,10; plot '$1' binary filetype=png with rgbimage" \
+        >/dev/null 2>&1
+}
+for name in throughput quality_speed quality_energy; do
+    decodes "$dir/plots/$name.png" || fail "$name.png is no picture" "$dir/out"
+    grep -q '</svg>' "$dir/plots/$name.svg" || fail "$name.svg is not whole"
+done
+grep -q 'energy of a query (J)' "$dir/plots/quality_energy.svg" || fail "quality_energy.svg has no joules on its axis"
+head -c 2000 "$dir/plots/throughput.png" >"$dir/cut.png"
+! decodes "$dir/cut.png" || fail "a damaged picture was taken for a whole one"
+"$bin" plot -q "$dir/plots/joules.csv" >"$dir/out" 2>&1 && [ ! -s "$dir/out" ] ||
+    fail "plot -q is not quiet" "$dir/out"
+
+# Progress: time left on a terminal, JSON lines on request, nothing in a pipe.
+sed -i 's/min-duration-s = 0/min-duration-s = 2/; s/offline/single-stream/' "$dir/short.ini"
+run="'$bin' run --suite '$dir/short.ini' --results '$dir/r' --no-plots"
+script -qec "$run" /dev/null </dev/null >"$dir/out" 2>&1 || fail "a run on a terminal fails" "$dir/out"
+grep -qE 'one: measuring +[0-9]+ %, [0-9]+:[0-9]{2} left' "$dir/out" ||
+    fail "no time left on a terminal" "$dir/out"
+"$bin" run --suite "$dir/short.ini" --results "$dir/r" --no-plots >"$dir/out" 2>"$dir/errors" ||
+    fail "a run in a pipe fails" "$dir/errors"
+[ ! -s "$dir/errors" ] || fail "progress in a pipe" "$dir/errors"
+! grep -qE 'left|measuring' "$dir/out" || fail "progress among the results" "$dir/out"
+"$bin" run --suite "$dir/short.ini" --results "$dir/r" --no-plots --progress=json >"$dir/out" \
+    2>"$dir/errors" || fail "a run with progress as JSON fails" "$dir/errors"
+jq -es 'length > 2 and all(.[]; (.phase | startswith("one: ")) and .done >= 0 and .done <= 1 and
+    .elapsed_s >= 0) and any(.[]; has("left_s"))' "$dir/errors" >/dev/null ||
+    fail "progress is not JSON lines" "$dir/errors"
+exit $failed
