@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { VOCAB_ROOM = 32768, VOCAB_MORE = 16 };
+enum { VOCAB_ROOM = 65536, VOCAB_MORE = 16 };
 
 struct vocab {
     const char *model, *pre;
