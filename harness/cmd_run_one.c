@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "harness/energy/integrator.h"
 #include "harness/load/load.h"
+#include "harness/load_record.h"
 #include "harness/paths.h"
 #include "harness/record/folder.h"
 #include "harness/record/verdict.h"
@@ -256,6 +257,7 @@ static void record_speed(struct run *r, const struct jm_latency *l, double chars
     row->latency_p99_ms = l->p99_s * 1e3;
     row->latency_p999_ms = l->p999_s * 1e3;
     row->latency_max_ms = l->max_s * 1e3;
+    jm_record_bounds(row, l);
     row->ttft_p50_ms = l->ttft_p50_s * 1e3;
     row->ttft_p99_ms = l->ttft_p99_s * 1e3;
     row->tpot_p50_ms = l->tpot_p50_s * 1e3;

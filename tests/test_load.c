@@ -342,6 +342,10 @@ static void test_latency_exact(void)
     CU_ASSERT_DOUBLE_EQUAL(l.p90_s, 0.901, 1e-12);
     CU_ASSERT_DOUBLE_EQUAL(l.p99_s, 0.991, 1e-12);
     CU_ASSERT_DOUBLE_EQUAL(l.p999_s, 1.0, 1e-12);
+    /* 1,000 queries afford 2 over the 99th percentile (1,001 would be 3), none over the 99.9th. */
+    CU_ASSERT_DOUBLE_EQUAL(l.p99_bound_s, 0.999, 1e-12);
+    CU_ASSERT(l.p50_bound_s > 0.52 && l.p50_bound_s < 0.55);
+    CU_ASSERT(isnan(l.p999_bound_s));
     CU_ASSERT_DOUBLE_EQUAL(l.ttft_p50_s, 0.2505, 1e-12);
     /* Even i only: their latencies are the odd milliseconds; half of each over 5 tokens. */
     CU_ASSERT_DOUBLE_EQUAL(l.tpot_p50_s, 0.0501, 1e-12);

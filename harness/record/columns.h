@@ -61,6 +61,11 @@ enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
     D(latency_p99_ms, "ms", "99th percentile of latency") \
     D(latency_p999_ms, "ms", "99.9th percentile of latency") \
     D(latency_max_ms, "ms", "highest latency") \
+    T(percentiles_supported, "", "percentiles for which queries suffice at 99 % confidence") \
+    D(latency_p50_bound_ms, "ms", "the median is at most this at 99 % confidence") \
+    D(latency_p90_bound_ms, "ms", "the 90th percentile is at most this at 99 % confidence") \
+    D(latency_p99_bound_ms, "ms", "the 99th percentile is at most this at 99 % confidence") \
+    D(latency_p999_bound_ms, "ms", "the 99.9th percentile is at most this at 99 % confidence") \
     D(ttft_p50_ms, "ms", "median time to the first token") \
     D(ttft_p99_ms, "ms", "99th percentile of time to the first token") \
     D(tpot_p50_ms, "ms", "median time a token after the first") \

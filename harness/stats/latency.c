@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/checked.h"
+#include "harness/stats/early_stopping.h"
 
 static int compare_double(const void *a, const void *b)
 {
@@ -18,6 +19,12 @@ static int compare_double(const void *a, const void *b)
 static double percentile(const double *sorted, uint32_t n, uint32_t permille)
 {
     return n ? sorted[(uint64_t)n * permille / 1000] : (double)NAN;
+}
+
+static double bound(const double *sorted, uint32_t n, double p)
+{
+    uint64_t index;
+    return jm_percentile_bound(n, p, &index) ? sorted[index] : (double)NAN;
 }
 
 static void fill_latency(const struct jm_timing *t, uint32_t n, double *v, struct jm_latency *out)
@@ -41,6 +48,10 @@ static void fill_latency(const struct jm_timing *t, uint32_t n, double *v, struc
     out->p90_s = percentile(v, k, 900);
     out->p99_s = percentile(v, k, 990);
     out->p999_s = percentile(v, k, 999);
+    out->p50_bound_s = bound(v, k, 0.5);
+    out->p90_bound_s = bound(v, k, 0.9);
+    out->p99_bound_s = bound(v, k, 0.99);
+    out->p999_bound_s = bound(v, k, 0.999);
 }
 
 static void fill_tokens(const struct jm_timing *t, uint32_t n, double *v, struct jm_latency *out)
@@ -99,6 +110,10 @@ jm_status jm_latency_compute(const struct jm_timing *t, uint32_t n, int64_t star
         .p90_s = nan_s,
         .p99_s = nan_s,
         .p999_s = nan_s,
+        .p50_bound_s = nan_s,
+        .p90_bound_s = nan_s,
+        .p99_bound_s = nan_s,
+        .p999_bound_s = nan_s,
         .ttft_p50_s = nan_s,
         .ttft_p99_s = nan_s,
         .tpot_p50_s = nan_s,

@@ -14,6 +14,8 @@ struct jm_latency {
     uint32_t n;                                               /* answers */
     double duration_s;                                        /* start to last completion */
     double mean_s, min_s, max_s, p50_s, p90_s, p99_s, p999_s; /* issue to completion */
+    /* No lower than the true percentile at 99 % confidence; NAN where n is too small. */
+    double p50_bound_s, p90_bound_s, p99_bound_s, p999_bound_s;
     double ttft_p50_s, ttft_p99_s; /* time to first token: first - issue */
     double tpot_p50_s, tpot_p99_s; /* per output token: (done - first) / (tokens_out - 1) */
     double queries_per_s, tokens_in_per_s, tokens_out_per_s; /* over duration_s */
