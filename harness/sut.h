@@ -25,28 +25,52 @@ struct jm_timing {
     int64_t done_ns;
     uint32_t tokens_in, tokens_out;
     uint32_t index;
-    uint32_t pad;
+    float delay_ns; /* from the scheduled arrival until the system was given the sample */
 };
 
 struct jm_sink {
     struct jm_timing *timing; /* [capacity], by sample id */
-    uint32_t capacity;
-    uint32_t done; /* answers so far */
+    uint32_t capacity;        /* ids below it were issued */
+    uint32_t done;            /* answers so far, each to another sample */
+    uint32_t faults;          /* answers to samples that were answered before, or never issued */
+    uint32_t fault_id;        /* of the last of them */
 };
 
+static inline void jm_sink_fault(struct jm_sink *s, uint32_t id)
+{
+    s->faults++;
+    s->fault_id = id;
+}
+
+/* The first token exists; only the first report of a sample counts. */
 static inline void jm_sink_first(struct jm_sink *s, uint32_t id)
 {
-    s->timing[id].first_ns = jm_now_ns();
+    if (id >= s->capacity)
+        jm_sink_fault(s, id);
+    else if (s->timing[id].first_ns == 0)
+        s->timing[id].first_ns = jm_now_ns();
+}
+
+/* For systems that finish many samples at the same moment: now_ns is jm_now_ns, read after all of
+ * them were finished. */
+static inline void jm_sink_done_at(struct jm_sink *s, uint32_t id, uint32_t tokens_in,
+                                   uint32_t tokens_out, int64_t now_ns)
+{
+    if (id >= s->capacity || s->timing[id].done_ns != 0) {
+        jm_sink_fault(s, id);
+        return;
+    }
+    struct jm_timing *t = &s->timing[id];
+    t->tokens_in = tokens_in;
+    t->tokens_out = tokens_out;
+    t->done_ns = now_ns;
+    s->done++;
 }
 
 static inline void jm_sink_done(struct jm_sink *s, uint32_t id, uint32_t tokens_in,
                                 uint32_t tokens_out)
 {
-    struct jm_timing *t = &s->timing[id];
-    t->tokens_in = tokens_in;
-    t->tokens_out = tokens_out;
-    t->done_ns = jm_now_ns();
-    s->done++;
+    jm_sink_done_at(s, id, tokens_in, tokens_out, jm_now_ns());
 }
 
 struct jm_sut {

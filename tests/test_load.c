@@ -394,14 +394,14 @@ static void test_names(void)
     const struct jm_scenario_info *t = jm_scenarios(&n);
     enum jm_scenario s;
     jm_err err = { .status = JM_OK };
-    CU_ASSERT_EQUAL(n, 2);
+    CU_ASSERT_EQUAL(n, 4);
     for (size_t i = 0; i < n; i++) {
         CU_ASSERT_EQUAL(jm_scenario_find(t[i].name, &s, NULL), JM_OK);
         CU_ASSERT_EQUAL(s, t[i].scenario);
         CU_ASSERT_STRING_EQUAL(jm_scenario_name(s), t[i].name);
     }
     CU_ASSERT_EQUAL(jm_scenario_find("Offline", &s, &err), JM_ENOTFOUND);
-    CU_ASSERT(strstr(err.text, "single-stream, offline") != NULL);
+    CU_ASSERT(strstr(err.text, "single-stream, multi-stream, server, offline") != NULL);
     CU_ASSERT_STRING_EQUAL(jm_scenario_name((enum jm_scenario)9), "unknown");
 }
 

@@ -9,6 +9,12 @@ static const struct jm_scenario_info table[] = {
     { .scenario = JM_SINGLE_STREAM,
       .name = "single-stream",
       .summary = "one sample at a time: latency" },
+    { .scenario = JM_MULTI_STREAM,
+      .name = "multi-stream",
+      .summary = "several samples at a time: latency of the slowest" },
+    { .scenario = JM_SERVER,
+      .name = "server",
+      .summary = "samples at random moments: latency under load" },
     { .scenario = JM_OFFLINE, .name = "offline", .summary = "all samples at once: throughput" },
 };
 

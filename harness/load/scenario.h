@@ -9,6 +9,8 @@
 
 enum jm_scenario {
     JM_SINGLE_STREAM, /* the next sample is issued when the last is done */
+    JM_MULTI_STREAM,  /* the same with a query of several samples */
+    JM_SERVER,        /* samples arrive at random moments, at a given rate */
     JM_OFFLINE,       /* all samples are issued at once */
 };
 

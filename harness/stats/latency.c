@@ -4,6 +4,7 @@
 #include "harness/stats/latency.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/checked.h"
@@ -27,20 +28,14 @@ static double bound(const double *sorted, uint32_t n, double p)
     return jm_percentile_bound(n, p, &index) ? sorted[index] : (double)NAN;
 }
 
-static void fill_latency(const struct jm_timing *t, uint32_t n, double *v, struct jm_latency *out)
+/* v [k], k > 0; sorts it. */
+static void fill_sorted(double *v, uint32_t k, struct jm_latency *out)
 {
-    uint32_t k = 0;
     double sum = 0.0;
 
-    for (uint32_t i = 0; i < n; i++)
-        if (t[i].done_ns != 0) {
-            v[k] = (double)(t[i].done_ns - t[i].issue_ns) * 1e-9;
-            sum += v[k++];
-        }
-    if (k == 0)
-        return;
     qsort(v, k, sizeof v[0], compare_double);
-    out->n = k;
+    for (uint32_t i = 0; i < k; i++)
+        sum += v[i];
     out->mean_s = sum / (double)k;
     out->min_s = v[0];
     out->max_s = v[k - 1];
@@ -52,6 +47,28 @@ static void fill_latency(const struct jm_timing *t, uint32_t n, double *v, struc
     out->p90_bound_s = bound(v, k, 0.9);
     out->p99_bound_s = bound(v, k, 0.99);
     out->p999_bound_s = bound(v, k, 0.999);
+}
+
+static void fill_latency(const struct jm_timing *t, uint32_t n, double *v, struct jm_latency *out)
+{
+    uint32_t k = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        if (t[i].done_ns != 0)
+            v[k++] = (double)(t[i].done_ns - t[i].issue_ns) * 1e-9;
+    out->n = k;
+    if (k > 0)
+        fill_sorted(v, k, out);
+}
+
+static void fill_delay(const struct jm_timing *t, uint32_t n, double *v, struct jm_latency *out)
+{
+    for (uint32_t i = 0; i < n; i++)
+        v[i] = (double)t[i].delay_ns * 1e-9;
+    qsort(v, n, sizeof v[0], compare_double);
+    out->delay_p50_s = percentile(v, n, 500);
+    out->delay_p99_s = percentile(v, n, 990);
+    out->delay_max_s = v[n - 1];
 }
 
 static void fill_tokens(const struct jm_timing *t, uint32_t n, double *v, struct jm_latency *out)
@@ -118,6 +135,9 @@ jm_status jm_latency_compute(const struct jm_timing *t, uint32_t n, int64_t star
         .ttft_p99_s = nan_s,
         .tpot_p50_s = nan_s,
         .tpot_p99_s = nan_s,
+        .delay_p50_s = nan_s,
+        .delay_p99_s = nan_s,
+        .delay_max_s = nan_s,
         .queries_per_s = nan_s,
         .tokens_in_per_s = nan_s,
         .tokens_out_per_s = nan_s,
@@ -134,7 +154,37 @@ jm_status jm_latency_compute(const struct jm_timing *t, uint32_t n, int64_t star
         return jm_fail(err, JM_ENOMEM, "no memory to sort the latencies of %u answers", n);
     fill_latency(t, n, v, out);
     fill_tokens(t, n, v, out);
+    fill_delay(t, n, v, out);
     fill_rates(t, n, start_ns, out);
+    free(v);
+    return JM_OK;
+}
+
+jm_status jm_latency_queries(const struct jm_timing *t, uint32_t n, uint32_t n_samples,
+                             uint32_t per_query, struct jm_latency *out, jm_err *err)
+{
+    uint32_t k = 0, m;
+    size_t bytes;
+    double *v = jm_mul_size(n ? n : 1, sizeof *v, &bytes) ? malloc(bytes) : NULL;
+
+    if (!v)
+        return jm_fail(err, JM_ENOMEM, "no memory to sort the latencies of %u answers", n);
+    for (uint32_t i = 0; i < n; i += m) {
+        uint32_t left = n_samples - i % n_samples;
+        int64_t last_ns = 0;
+        bool whole = per_query <= left && per_query <= n - i;
+        m = per_query < left ? per_query : left;
+        for (uint32_t s = i; whole && s < i + m; s++) {
+            whole = t[s].done_ns != 0;
+            last_ns = t[s].done_ns > last_ns ? t[s].done_ns : last_ns;
+        }
+        if (whole)
+            v[k++] = (double)(last_ns - t[i].issue_ns) * 1e-9;
+        if (m > n - i)
+            break;
+    }
+    if (k > 0)
+        fill_sorted(v, k, out);
     free(v);
     return JM_OK;
 }

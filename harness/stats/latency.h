@@ -18,6 +18,7 @@ struct jm_latency {
     double p50_bound_s, p90_bound_s, p99_bound_s, p999_bound_s;
     double ttft_p50_s, ttft_p99_s; /* time to first token: first - issue */
     double tpot_p50_s, tpot_p99_s; /* per output token: (done - first) / (tokens_out - 1) */
+    double delay_p50_s, delay_p99_s, delay_max_s; /* scheduled arrival to being given away */
     double queries_per_s, tokens_in_per_s, tokens_out_per_s; /* over duration_s */
 };
 
@@ -30,5 +31,15 @@ struct jm_latency {
  */
 jm_status jm_latency_compute(const struct jm_timing *t, uint32_t n, int64_t start_ns,
                              struct jm_latency *out, jm_err *err);
+
+/**
+ * Replaces the latencies (mean to p999_bound_s) by those of queries of per_query samples, as
+ * multi-stream issues them: done when the last of its samples is. The last query of a copy of the
+ * data set is left out where it has fewer samples than the others, as are unanswered ones.
+ *
+ * t  [n] times by id, n_samples of them a copy. JM_ENOMEM.
+ */
+jm_status jm_latency_queries(const struct jm_timing *t, uint32_t n, uint32_t n_samples,
+                             uint32_t per_query, struct jm_latency *out, jm_err *err);
 
 #endif

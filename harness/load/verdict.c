@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See verdict.h. */
+#include "harness/load/verdict.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "harness/load/bounds.h"
+#include "harness/stats/early_stopping.h"
+
+#define REFUSE(out, ...)                                                                           \
+    do {                                                                                           \
+        (out)->valid = false;                                                                      \
+        (void)snprintf((out)->reason, sizeof(out)->reason, __VA_ARGS__);                           \
+    } while (0)
+
+static void judge_bound(const struct jm_load_config *cfg, const struct jm_load_result *r,
+                        enum jm_bound kind, struct jm_verdict *out)
+{
+    double bound_s = jm_bound_s(cfg, kind);
+    uint32_t n = 0, over = 0;
+
+    for (uint32_t i = 0; i < r->issued; i++) {
+        if (!jm_bound_applies(kind, &r->timings[i]))
+            continue;
+        n++;
+        over += jm_bound_broken(kind, &r->timings[i], bound_s);
+    }
+    /* Of answers that are all too short, nothing is claimed. */
+    if (n == 0 || jm_percentile_holds(n, over, JM_BOUND_PERCENTILE))
+        return;
+    uint64_t allowed;
+    if (jm_percentile_max_over(n, JM_BOUND_PERCENTILE, &allowed))
+        REFUSE(out, "%u of %u queries were over %.6g ms %s, and %llu are allowed", over, n,
+               bound_s * 1e3, jm_bound_name(kind), (unsigned long long)allowed);
+    else
+        REFUSE(out, "%u queries are too few for the 99th percentile %s; it takes %llu", n,
+               jm_bound_name(kind),
+               (unsigned long long)jm_percentile_min_n(0, JM_BOUND_PERCENTILE));
+}
+
+/* A server window is as long as its schedule, whose length is random: the count decides. */
+static void judge_length(const struct jm_load_config *cfg, const struct jm_load_result *r,
+                         struct jm_verdict *out)
+{
+    double got_s = (double)(r->t_end_ns - r->t_start_ns) * 1e-9;
+    double want_s = cfg->scenario == JM_OFFLINE ? 0.9 * cfg->min_duration_s : cfg->min_duration_s;
+
+    if (r->n < cfg->min_queries)
+        REFUSE(out, "%u queries of at least %llu: a run is limited to %u", r->n,
+               (unsigned long long)cfg->min_queries, cfg->max_ids);
+    else if (r->capped)
+        REFUSE(out, "it took %.3g s of %.3g s: a run is limited to %u queries", got_s,
+               cfg->min_duration_s, cfg->max_ids);
+    else if (cfg->scenario != JM_SERVER && got_s < want_s)
+        REFUSE(out, "it took %.3g s of %.3g s: the warm-up foretold a lower rate", got_s,
+               cfg->min_duration_s);
+}
+
+void jm_load_judge(const struct jm_load_config *cfg, const struct jm_load_result *r,
+                   struct jm_verdict *out)
+{
+    *out = (struct jm_verdict){ .valid = true };
+    if (r->overloaded) {
+        REFUSE(out, "%s", r->overload);
+        return;
+    }
+    if (r->n != r->issued || r->n == 0) {
+        REFUSE(out, "%u of %u samples were answered", r->n, r->issued);
+        return;
+    }
+    for (int k = 0; k < JM_BOUNDS && cfg->scenario == JM_SERVER && out->valid; k++)
+        if (jm_bound_s(cfg, (enum jm_bound)k) > 0.0)
+            judge_bound(cfg, r, (enum jm_bound)k, out);
+    if (out->valid)
+        judge_length(cfg, r, out);
+}
+
+uint32_t jm_load_over(const struct jm_load_config *cfg, const struct jm_load_result *r)
+{
+    uint32_t over = 0;
+
+    for (uint32_t i = 0; i < r->issued; i++) {
+        bool any = false;
+        for (int k = 0; k < JM_BOUNDS; k++) {
+            double bound_s = jm_bound_s(cfg, (enum jm_bound)k);
+            any |= bound_s > 0.0 && jm_bound_applies((enum jm_bound)k, &r->timings[i]) &&
+                   jm_bound_broken((enum jm_bound)k, &r->timings[i], bound_s);
+        }
+        over += any;
+    }
+    return over;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whether a finished window may be reported as a result of its scenario. */
+#ifndef JM_HARNESS_LOAD_VERDICT_H
+#define JM_HARNESS_LOAD_VERDICT_H
+
+#include "harness/load/load.h"
+
+struct jm_verdict {
+    bool valid;
+    char reason[200]; /* of the first rule broken; "" when valid */
+};
+
+/* Rules: every sample was answered; the minimum duration and count were reached (offline may end
+ * up to a tenth early, as its length is a forecast); server: each bound was kept by 99 % of
+ * queries at 99 % confidence, by the early-stopping rule. */
+void jm_load_judge(const struct jm_load_config *cfg, const struct jm_load_result *r,
+                   struct jm_verdict *out);
+
+/* Server: queries over any bound, of those answered. */
+uint32_t jm_load_over(const struct jm_load_config *cfg, const struct jm_load_result *r);
+
+#endif
