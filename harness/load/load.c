@@ -275,9 +275,11 @@ static jm_status run_check(const struct jm_sut *sut, const struct jm_load_config
     return cfg->scenario == JM_SERVER ? check_server(cfg, err) : JM_OK;
 }
 
-jm_status jm_load_run(const struct jm_sut *sut, const struct jm_load_config *cfg,
-                      struct jm_load_result *out, jm_err *err)
+/* Takes all memory; state_close gives back what out does not keep. */
+static jm_status state_open(const struct jm_sut *sut, const struct jm_load_config *cfg,
+                            struct jm_load_state *r, struct jm_load_result *out, jm_err *err)
 {
+    *r = (struct jm_load_state){ .sut = sut, .cfg = cfg };
     *out = (struct jm_load_result){ 0 };
     jm_status st = run_check(sut, cfg, err);
     if (st != JM_OK)
@@ -285,26 +287,52 @@ jm_status jm_load_run(const struct jm_sut *sut, const struct jm_load_config *cfg
 
     bool any = cfg->any_count && cfg->scenario == JM_SERVER;
     bool ahead = cfg->scenario == JM_OFFLINE || cfg->scenario == JM_SERVER;
-    struct jm_load_state r = { .sut = sut, .cfg = cfg };
     size_t bytes;
-    r.limit = any ? cfg->max_ids : cfg->max_ids - cfg->max_ids % sut->n_samples;
-    r.stall_ns = (int64_t)((cfg->stall_s > 0.0 ? cfg->stall_s : default_stall_s) * 1e9);
-    r.order = calloc(sut->n_samples, sizeof r.order[0]);
-    r.samples = ahead ? calloc(r.limit, sizeof r.samples[0]) : NULL;
-    if (jm_mul_size(r.limit, sizeof out->timings[0], &bytes))
+    r->limit = any ? cfg->max_ids : cfg->max_ids - cfg->max_ids % sut->n_samples;
+    r->stall_ns = (int64_t)((cfg->stall_s > 0.0 ? cfg->stall_s : default_stall_s) * 1e9);
+    r->order = calloc(sut->n_samples, sizeof r->order[0]);
+    r->samples = ahead ? calloc(r->limit, sizeof r->samples[0]) : NULL;
+    if (jm_mul_size(r->limit, sizeof out->timings[0], &bytes))
         out->timings = malloc(bytes);
-    if (!r.order || (ahead && !r.samples) || !out->timings) {
-        st = jm_fail(err, JM_ENOMEM, "no memory for the times of %u samples; lower the limit",
-                     r.limit);
-        goto done;
-    }
-    r.sink.timing = out->timings;
-    st = run_warmup(&r, out, err);
+    if (!r->order || (ahead && !r->samples) || !out->timings)
+        return jm_fail(err, JM_ENOMEM, "no memory for the times of %u samples; lower the limit",
+                       r->limit);
+    r->sink.timing = out->timings;
+    return JM_OK;
+}
+
+static void state_close(struct jm_load_state *r)
+{
+    free(r->order);
+    free(r->samples);
+}
+
+jm_status jm_load_run(const struct jm_sut *sut, const struct jm_load_config *cfg,
+                      struct jm_load_result *out, jm_err *err)
+{
+    struct jm_load_state r;
+    jm_status st = state_open(sut, cfg, &r, out, err);
+
+    if (st == JM_OK)
+        st = run_warmup(&r, out, err);
     if (st == JM_OK)
         st = run_measured(&r, out, err);
-done:
-    free(r.order);
-    free(r.samples);
+    state_close(&r);
+    return st;
+}
+
+jm_status jm_load_warmup_rate(const struct jm_sut *sut, const struct jm_load_config *cfg,
+                              double *rate, jm_err *err)
+{
+    struct jm_load_state r;
+    struct jm_load_result out;
+    jm_status st = state_open(sut, cfg, &r, &out, err);
+
+    if (st == JM_OK)
+        st = run_warmup(&r, &out, err);
+    *rate = st == JM_OK ? out.warmup_rate : (double)NAN;
+    state_close(&r);
+    jm_load_result_free(&out);
     return st;
 }
 

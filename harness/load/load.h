@@ -61,7 +61,8 @@ struct jm_load_result {
  * The seed alone decides the order of samples and the arrivals. Offline takes as many copies as
  * the rate seen in warm-up asks for to fill min_duration_s; the window can turn out shorter. A
  * query of multi-stream never spans two copies: the last of a copy may have fewer samples. Server
- * issues at least as many samples as a 99th percentile with one exception takes, 662.
+ * issues at least as many samples as a 99th percentile with one exception takes, 662, and for ten
+ * times the longest bound on the whole answer or its first token: a backlog needs time to show.
  *
  * JM_EUSAGE: senseless settings, or max_ids below one copy. JM_EDEVICE: no answer for stall_s and
  * 65,536 steps (a long answer takes long, but not that many steps), or answers that do not match
@@ -70,6 +71,10 @@ struct jm_load_result {
  */
 jm_status jm_load_run(const struct jm_sut *sut, const struct jm_load_config *cfg,
                       struct jm_load_result *out, jm_err *err);
+
+/* Runs the warm-up only, with batches full where the scenario fills them: answers a second. */
+jm_status jm_load_warmup_rate(const struct jm_sut *sut, const struct jm_load_config *cfg,
+                              double *rate, jm_err *err);
 
 void jm_load_result_free(struct jm_load_result *r);
 

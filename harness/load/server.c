@@ -11,7 +11,10 @@
 #include "harness/load/wait.h"
 #include "harness/stats/early_stopping.h"
 
-enum { BURST = 64 /* arrivals issued between two steps at most, so that answers progress */ };
+enum {
+    BURST = 64,       /* arrivals issued between two steps at most, so that answers progress */
+    BOUNDS_LONG = 10, /* a system 10 % too slow is late by the bound at the end of the window */
+};
 
 static const int64_t lead_ns = 2000000; /* from opening the window to the first arrival */
 
@@ -19,7 +22,8 @@ uint32_t jm_load_server_total(const struct jm_load_state *r, struct jm_load_resu
 {
     const struct jm_load_config *cfg = r->cfg;
     double n = cfg->any_count ? 1.0 : r->sut->n_samples;
-    double want = fmax((double)cfg->min_queries, ceil(cfg->target_qps * cfg->min_duration_s));
+    double duration_s = fmax(cfg->min_duration_s, BOUNDS_LONG * fmax(cfg->latency_s, cfg->ttft_s));
+    double want = fmax((double)cfg->min_queries, ceil(cfg->target_qps * duration_s));
     want = fmax(want, (double)jm_percentile_min_n(1, JM_BOUND_PERCENTILE));
     double total = ceil(want / n) * n;
 

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The search for the highest rate, on a system whose limit is known. */
+#include <CUnit/Basic.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "harness/load/peak.h"
+
+enum { FAKE_MAX = 200000 };
+
+/* Works service_ns on each sample, in the order they came. */
+struct fake {
+    uint32_t queue[FAKE_MAX], head, tail;
+    int64_t service_ns;
+};
+
+static struct fake fake;
+
+static jm_status fake_begin(void *state, uint32_t max_ids, jm_err *err)
+{
+    struct fake *f = state;
+    f->head = f->tail = 0;
+    return max_ids > FAKE_MAX ? jm_fail(err, JM_ENOMEM, "too many") : JM_OK;
+}
+
+static jm_status fake_issue(void *state, const struct jm_sample *s, uint32_t n, jm_err *err)
+{
+    struct fake *f = state;
+    (void)err;
+    for (uint32_t i = 0; i < n; i++)
+        f->queue[f->tail++] = s[i].id;
+    return JM_OK;
+}
+
+static jm_status fake_step(void *state, struct jm_sink *sink, jm_err *err)
+{
+    struct fake *f = state;
+    (void)err;
+    if (f->head == f->tail)
+        return JM_OK;
+    int64_t end = jm_now_ns() + f->service_ns;
+    while (jm_now_ns() < end) {
+    }
+    jm_sink_done(sink, f->queue[f->head++], 1, 1);
+    return JM_OK;
+}
+
+static int windows;
+
+static jm_status on_window(bool open, void *user, jm_err *err)
+{
+    (void)user;
+    (void)err;
+    windows += open;
+    return JM_OK;
+}
+
+static struct jm_sut fake_open(int64_t service_ns)
+{
+    memset(&fake, 0, sizeof fake);
+    fake.service_ns = service_ns;
+    return (struct jm_sut){ .state = &fake,
+                            .n_samples = 100,
+                            .begin = fake_begin,
+                            .issue = fake_issue,
+                            .step = fake_step };
+}
+
+static struct jm_load_config config(void)
+{
+    return (struct jm_load_config){ .scenario = JM_SERVER,
+                                    .seed = 3,
+                                    .latency_s = 0.05,
+                                    .warmup_s = 0.01,
+                                    .max_ids = FAKE_MAX,
+                                    .window = on_window };
+}
+
+/* Whatever noise the machine makes, the search must be consistent with its own probes. */
+static void check(const struct jm_peak *p, const struct jm_load_config *used, double limit_qps)
+{
+    double lowest_invalid = INFINITY, highest_valid = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct jm_probe *q = &p->probe[i];
+        CU_ASSERT(q->queries > 0 && q->p99_s > 0 && q->delay_p99_s >= 0);
+        CU_ASSERT_EQUAL(q->verdict.valid, q->verdict.reason[0] == 0);
+        if (q->verdict.valid && !q->confirmation)
+            highest_valid = fmax(highest_valid, q->qps);
+        if (!q->verdict.valid)
+            lowest_invalid = fmin(lowest_invalid, q->qps);
+    }
+    const struct jm_probe *last = &p->probe[p->n - 1];
+    CU_ASSERT(last->confirmation && last->verdict.valid);
+    CU_ASSERT(last->qps == used->target_qps && last->qps <= highest_valid);
+    CU_ASSERT(lowest_invalid <= 1.06 * last->qps);
+    /* A window ten bounds long: a system 10 % too slow is found out, give or take its arrivals. */
+    CU_ASSERT(last->qps < 1.25 * limit_qps);
+    (void)printf("limit %.0f/s, peak %.0f/s in %zu windows\n", limit_qps, last->qps, p->n);
+}
+
+static void test_search(void)
+{
+    static const double start[] = { 0, 100000 };
+    static struct jm_peak p;
+    for (size_t i = 0; i < sizeof start / sizeof start[0]; i++) {
+        struct jm_sut sut = fake_open(200000);
+        struct jm_load_config cfg = config(), used;
+        struct jm_load_result r;
+        jm_err err = { .status = JM_OK };
+        windows = 0;
+        cfg.target_qps = start[i];
+        CU_ASSERT_EQUAL(jm_peak_find(&sut, &cfg, &p, &used, &r, &err), JM_OK);
+        if (err.status != JM_OK)
+            (void)printf("%s\n", err.text);
+        else
+            check(&p, &used, 5000);
+        int confirmations = 0;
+        for (size_t k = 0; k < p.n; k++)
+            confirmations += p.probe[k].confirmation;
+        CU_ASSERT_EQUAL(windows, confirmations);
+        CU_ASSERT(r.n == r.issued && r.n % 100 == 0);
+        jm_load_result_free(&r);
+    }
+}
+
+static void test_none(void)
+{
+    static struct jm_peak p;
+    struct jm_sut sut = fake_open(200000);
+    struct jm_load_config cfg = config(), used;
+    struct jm_load_result r;
+    jm_err err = { .status = JM_OK };
+    cfg.latency_s = 0.0001; /* below the time of one sample */
+    cfg.target_qps = 1000;
+    CU_ASSERT_EQUAL(jm_peak_find(&sut, &cfg, &p, &used, &r, &err), JM_ERANGE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "no peak from"));
+    CU_ASSERT(r.timings == NULL && p.n >= 3 && p.n <= 5);
+    jm_load_result_free(&r);
+    cfg.scenario = JM_OFFLINE;
+    CU_ASSERT_EQUAL(jm_peak_find(&sut, &cfg, &p, &used, &r, NULL), JM_EUSAGE);
+    volatile sig_atomic_t stop = 1;
+    cfg = config();
+    cfg.stop = &stop;
+    CU_ASSERT_EQUAL(jm_peak_find(&sut, &cfg, &p, &used, &r, NULL), JM_EINTERRUPTED);
+    jm_load_result_free(&r);
+}
+
+int main(void)
+{
+    if (CU_initialize_registry() != CUE_SUCCESS)
+        return 1;
+    CU_pSuite s = CU_add_suite("peak", NULL, NULL);
+    CU_add_test(s, "search", test_search);
+    CU_add_test(s, "none", test_none);
+    CU_basic_run_tests();
+    unsigned failures = CU_get_number_of_failures();
+    CU_cleanup_registry();
+    return failures != 0;
+}
