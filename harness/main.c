@@ -17,6 +17,7 @@ static const struct command {
     { "plot", jm_cmd_plot, "draw plots from a results CSV" },
     { "quantize", jm_cmd_quantize, "make a smaller model file from a larger one" },
     { "list", jm_cmd_list, "what there is: workloads, backends, models, data sets" },
+    { "selftest", jm_cmd_selftest, "what measuring itself costs on this machine" },
     { "doctor", jm_cmd_doctor, "what this machine can measure, and what would improve it" },
     { "version", jm_cmd_version, "version and build" },
 };

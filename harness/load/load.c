@@ -336,6 +336,13 @@ jm_status jm_load_warmup_rate(const struct jm_sut *sut, const struct jm_load_con
     return st;
 }
 
+/* Latencies are sorted as doubles once the window is over, when samples that were prepared ahead
+ * are freed; both are counted. */
+size_t jm_load_bytes_per_sample(void)
+{
+    return sizeof(struct jm_timing) + sizeof(struct jm_sample) + sizeof(double);
+}
+
 void jm_load_result_free(struct jm_load_result *r)
 {
     if (!r)

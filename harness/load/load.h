@@ -76,6 +76,9 @@ jm_status jm_load_run(const struct jm_sut *sut, const struct jm_load_config *cfg
 jm_status jm_load_warmup_rate(const struct jm_sut *sut, const struct jm_load_config *cfg,
                               double *rate, jm_err *err);
 
+/* Memory that a sample costs the load generator, and its statistics afterwards. */
+size_t jm_load_bytes_per_sample(void);
+
 void jm_load_result_free(struct jm_load_result *r);
 
 #endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* joulemark selftest: what measuring itself costs on this machine, beside what it should cost. */
+#include <cjson/cJSON.h>
+#include <ftw.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "harness/commands.h"
+#include "harness/exit_code.h"
+#include "harness/load/load.h"
+#include "harness/load/null_sut.h"
+#include "harness/load/selftest.h"
+#include "harness/record/folder.h"
+#include "harness/stats/latency.h"
+
+static const char usage[] = "usage: joulemark selftest [--json] [--check]\n\n"
+                            "Measures the measuring: the load generator against a system that "
+                            "answers at once. Takes about\n"
+                            "10 s. Targets are for two cores with nothing else to do.\n\n"
+                            "  --json    print one JSON document in place of the table\n"
+                            "  --check   exit with 1 if a target is missed\n\n"
+                            "example:\n"
+                            "  joulemark selftest --json\n";
+
+enum { REPORT_QUERIES = 200000, MAX_LINES = 16 };
+
+/* One line of the table. */
+struct line {
+    const char *name, *key, *unit;
+    double value, target;
+    bool at_least, has_target; /* at_least: more is better */
+};
+
+static bool met(const struct line *l)
+{
+    return !l->has_target || (l->at_least ? l->value >= l->target : l->value <= l->target);
+}
+
+static jm_status nothing(void *user, uint32_t id, const char **text, jm_err *err)
+{
+    (void)user;
+    (void)id;
+    (void)err;
+    *text = "an answer";
+    return JM_OK;
+}
+
+/* The statistics and the run's folder, as after every run. */
+static jm_status write_report(const char *dir, const struct jm_load_result *r, jm_err *err)
+{
+    struct jm_folder_source src = { .answer = nothing };
+    struct jm_run_config config;
+    static struct jm_record row;
+    struct jm_latency l;
+
+    jm_run_config_init(&config);
+    jm_record_clear(&row);
+    jm_status st = jm_latency_compute(r->timings, r->issued, r->t_start_ns, &l, err);
+    if (st == JM_OK)
+        st = jm_folder_samples(dir, r->timings, r->issued, r->t_start_ns, &src, err);
+    if (st == JM_OK)
+        st = jm_folder_machine(dir, "", err);
+    return st == JM_OK ? jm_folder_manifest(dir, &row, &config, err) : st;
+}
+
+static int remove_one(const char *path, const struct stat *sb, int flag, struct FTW *ftw)
+{
+    (void)sb;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
+/* From the last answer of a long run until all of its report lies on disk. */
+static jm_status time_report(double *report_s, jm_err *err)
+{
+    const char *tmp = getenv("TMPDIR");
+    char *dir = jm_asprintf("%s/joulemark-selftest-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    struct jm_null_sut state;
+    struct jm_sut sut = jm_null_sut_open(&state, 1000);
+    struct jm_load_config cfg = { .scenario = JM_SINGLE_STREAM,
+                                  .seed = 1,
+                                  .min_queries = REPORT_QUERIES,
+                                  .max_ids = REPORT_QUERIES };
+    struct jm_load_result r = { 0 };
+    jm_status st = JM_OK;
+
+    if (!dir)
+        st = jm_fail(err, JM_ENOMEM, "selftest: out of memory");
+    else if (!mkdtemp(dir))
+        st = jm_fail(err, JM_EIO, "%s: cannot be made; set TMPDIR to a folder for scratch files",
+                     dir);
+    if (st == JM_OK) {
+        st = jm_load_run(&sut, &cfg, &r, err);
+        if (st == JM_OK)
+            st = write_report(dir, &r, err);
+        *report_s = (double)(jm_now_ns() - r.t_end_ns) * 1e-9;
+        (void)nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    }
+    jm_load_result_free(&r);
+    jm_null_sut_close(&state);
+    free(dir);
+    return st;
+}
+
+static size_t fill(const struct jm_selftest *t, double report_s, struct line line[MAX_LINES])
+{
+    const double target_us = 50.0;
+    size_t n = 0;
+
+#define LINE(...) line[n++] = (struct line){ __VA_ARGS__ }
+    LINE("single-stream, a query", "single_stream_ns", "ns", t->single_ns, 200, false, true);
+    LINE("offline", "offline_samples_per_s", "1/s", t->offline_per_s, 50e6, true, true);
+    static const char *const names[JM_SELFTEST_RATES][6] = {
+        { "server at 1,000/s, delay p50", "server_1000_delay_p50_us",
+          "server at 1,000/s, delay p99", "server_1000_delay_p99_us",
+          "server at 1,000/s, delay max", "server_1000_delay_max_us" },
+        { "server at 50,000/s, delay p50", "server_50000_delay_p50_us",
+          "server at 50,000/s, delay p99", "server_50000_delay_p99_us",
+          "server at 50,000/s, delay max", "server_50000_delay_max_us" },
+    };
+    for (int i = 0; i < JM_SELFTEST_RATES; i++) {
+        const struct jm_selftest_rate *r = &t->rate[i];
+        LINE(names[i][0], names[i][1], "us", r->delay_p50_s * 1e6, 0, false, false);
+        LINE(names[i][2], names[i][3], "us", r->delay_p99_s * 1e6, target_us, false, true);
+        LINE(names[i][4], names[i][5], "us", r->delay_max_s * 1e6, 0, false, false);
+    }
+    LINE("memory a sample", "bytes_per_sample", "B", (double)t->bytes_per_sample, 64, false, true);
+    LINE("report of 200,000 queries", "report_s", "s", report_s, 1, false, true);
+#undef LINE
+    return n;
+}
+
+static void print_table(const struct line *line, size_t n)
+{
+    printf("%-32s %14s %-4s %s\n", "", "measured", "", "target");
+    for (size_t i = 0; i < n; i++) {
+        const struct line *l = &line[i];
+        printf("%-32s %14.*f %-4s", l->name, l->value < 1000 ? 2 : 0, l->value, l->unit);
+        if (l->has_target)
+            printf(" %s %.10g %s", l->at_least ? "at least" : "at most", l->target,
+                   met(l) ? "" : " MISSED: is the machine busy?");
+        putchar('\n');
+    }
+}
+
+static jm_status print_json(const struct line *line, size_t n, jm_err *err)
+{
+    cJSON *root = cJSON_CreateObject();
+    for (size_t i = 0; i < n && root; i++) {
+        cJSON *o = cJSON_AddObjectToObject(root, line[i].key);
+        (void)cJSON_AddNumberToObject(o, "value", line[i].value);
+        (void)cJSON_AddStringToObject(o, "unit", line[i].unit);
+        if (!line[i].has_target)
+            continue;
+        (void)cJSON_AddNumberToObject(o, line[i].at_least ? "at_least" : "at_most", line[i].target);
+        (void)cJSON_AddBoolToObject(o, "met", met(&line[i]));
+    }
+    char *text = root ? cJSON_Print(root) : NULL;
+    cJSON_Delete(root);
+    if (!text)
+        return jm_fail(err, JM_ENOMEM, "out of memory for the JSON document");
+    puts(text);
+    cJSON_free(text);
+    return JM_OK;
+}
+
+int jm_cmd_selftest(int argc, char **argv)
+{
+    bool json = false, check = false, all = true;
+    struct line line[MAX_LINES];
+    struct jm_selftest t;
+    double report_s = 0.0;
+    jm_err err = { .status = JM_OK };
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            fputs(usage, stdout);
+            return JM_EXIT_OK;
+        }
+        if (strcmp(argv[i], "--json") == 0) {
+            json = true;
+        } else if (strcmp(argv[i], "--check") == 0) {
+            check = true;
+        } else {
+            fprintf(stderr, "joulemark selftest: no option '%s'; see 'joulemark selftest --help'\n",
+                    argv[i]);
+            return JM_EXIT_USAGE;
+        }
+    }
+    jm_status st = jm_selftest_run(&t, &err);
+    if (st == JM_OK)
+        st = time_report(&report_s, &err);
+    size_t n = st == JM_OK ? fill(&t, report_s, line) : 0;
+    if (st == JM_OK && json)
+        st = print_json(line, n, &err);
+    else if (st == JM_OK)
+        print_table(line, n);
+    if (st != JM_OK) {
+        fprintf(stderr, "joulemark selftest: %s\n", err.text);
+        return jm_exit_code(st);
+    }
+    for (size_t i = 0; i < n; i++)
+        all &= met(&line[i]);
+    return check && !all ? JM_EXIT_INVALID : JM_EXIT_OK;
+}

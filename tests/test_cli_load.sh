@@ -1,0 +1,32 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The load generator as a user meets it: its own cost, scenarios, searches and suites.
+# Usage: test_cli_load.sh JOULEMARK
+set -u
+bin=$1
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failed=0
+
+# expect CODE PATTERN ARGS...: exit code, and a line of output (both streams) that matches.
+expect() {
+    code=$1 pattern=$2
+    shift 2
+    "$bin" "$@" >"$dir/out" 2>&1 </dev/null
+    got=$?
+    if [ $got -ne "$code" ] || ! grep -qE -- "$pattern" "$dir/out"; then
+        echo "joulemark $*: exit $got, wanted $code and /$pattern/; it said:"
+        cat "$dir/out"
+        failed=1
+    fi
+}
+
+expect 0 '^usage: joulemark selftest' selftest --help
+expect 2 "no option '--jsno'" selftest --jsno
+TMPDIR=$dir expect 0 '"offline_samples_per_s"' selftest --json
+for key in single_stream_ns server_1000_delay_p99_us server_50000_delay_p99_us bytes_per_sample report_s; do
+    grep -q "\"$key\"" "$dir/out" || { echo "selftest --json lacks $key"; failed=1; }
+done
+[ "$(ls "$dir")" = out ] || { echo "selftest left files behind: $(ls "$dir")"; failed=1; }
+(TMPDIR=$dir/none expect 4 "set TMPDIR" selftest; exit $failed) || failed=1
+exit $failed
