@@ -75,23 +75,23 @@ static jm_status save(const char *path, const struct jm_reference *r, jm_err *er
     return st;
 }
 
-/* Every data sample once, in order. */
-static jm_status answer_all(const struct jm_workload_ops *ops, jm_workload *w,
+/* Every stride-th data sample once, in order. */
+static jm_status answer_all(const struct jm_workload_ops *ops, jm_workload *w, uint32_t n,
                             void (*progress)(double, void *), void *user,
                             const volatile sig_atomic_t *stop, struct jm_reference *out,
                             jm_err *err)
 {
     const struct jm_sut *sut = ops->sut(w);
-    uint32_t n = sut->n_samples;
+    uint32_t stride = out->stride;
     struct jm_sink sink = { .timing = calloc(n, sizeof *sink.timing), .capacity = n };
     struct jm_sample *samples = calloc(n, sizeof *samples);
     struct jm_quality q;
-    *out = (struct jm_reference){ .answers = calloc(n, sizeof(char *)) };
+    *out = (struct jm_reference){ .answers = calloc(n, sizeof(char *)), .stride = stride };
     jm_status st = sink.timing && samples && out->answers
                        ? sut->begin(sut->state, n, err)
                        : jm_fail(err, JM_ENOMEM, "reference: out of memory");
     for (uint32_t i = 0; st == JM_OK && i < n; i++)
-        samples[i] = (struct jm_sample){ .id = i, .index = i };
+        samples[i] = (struct jm_sample){ .id = i, .index = i * stride };
     if (st == JM_OK)
         st = sut->issue(sut->state, samples, n, err);
     while (st == JM_OK && sink.done < n) {
@@ -120,7 +120,7 @@ static jm_status answer_all(const struct jm_workload_ops *ops, jm_workload *w,
 }
 
 jm_status jm_reference_get(const struct jm_workload_ops *workload,
-                           const struct jm_workload_config *like, const char *dir,
+                           const struct jm_workload_config *like, uint32_t most, const char *dir,
                            void (*progress)(double, void *), void *user,
                            const volatile sig_atomic_t *stop, struct jm_reference *out, jm_err *err)
 {
@@ -143,8 +143,8 @@ jm_status jm_reference_get(const struct jm_workload_ops *workload,
     if (st == JM_OK) {
         char key[JM_SHA256_HEX];
         workload->info(w, &info);
-        char *both = jm_asprintf("%s %s %s", info.sha256, info.data_sha256,
-                                 cfg.languages ? cfg.languages : "");
+        char *both = jm_asprintf("%s %s %s %u", info.sha256, info.data_sha256,
+                                 cfg.languages ? cfg.languages : "", most);
         if (both) {
             jm_sha256(both, strlen(both), key);
             path = jm_asprintf("%s/%.*s.json", dir, NAME_DIGITS, key);
@@ -152,13 +152,17 @@ jm_status jm_reference_get(const struct jm_workload_ops *workload,
         free(both);
         st = path ? jm_make_dirs(dir, err) : jm_fail(err, JM_ENOMEM, "reference: out of memory");
     }
-    if (st == JM_OK && !load(path, workload->sut(w)->n_samples, out)) {
-        st = answer_all(workload, w, progress, user, stop, out, err);
+    uint32_t all = st == JM_OK ? workload->sut(w)->n_samples : 0, stride = (all - 1) / most + 1;
+    uint32_t n = (all + stride - 1) / stride;
+    if (st == JM_OK && !load(path, n, out)) {
+        out->stride = stride;
+        st = answer_all(workload, w, n, progress, user, stop, out, err);
         if (st == JM_OK)
             st = save(path, out, err);
         if (st != JM_OK)
             jm_reference_free(out);
     }
+    out->stride = stride;
     free(path);
     if (w)
         workload->close(w);

@@ -9,19 +9,20 @@
 #include "workloads/workload.h"
 
 struct jm_reference {
-    char **answers; /* [n] by data sample; owned */
-    uint32_t n;
-    double quality;      /* the workload's metric over all samples */
+    char **answers; /* [n], of the data samples 0, stride, 2 * stride, …; owned */
+    uint32_t n, stride;
+    double quality;      /* the workload's metric over these samples */
     double length_ratio; /* answer characters over those of the data set's references */
 };
 
 /**
+ * most: answers wanted; when the data set has more samples, every stride-th is taken.
  * dir: where the file is kept. model_path, data_path, languages: as in jm_workload_config.
  * progress: called with 0..1 while the reference runs; may be NULL.
  * stop: may be NULL; non-zero ends it with JM_EINTERRUPTED, and nothing is kept.
  */
 jm_status jm_reference_get(const struct jm_workload_ops *workload,
-                           const struct jm_workload_config *like, const char *dir,
+                           const struct jm_workload_config *like, uint32_t most, const char *dir,
                            void (*progress)(double fraction, void *user), void *user,
                            const volatile sig_atomic_t *stop, struct jm_reference *out,
                            jm_err *err);

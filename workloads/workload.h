@@ -35,6 +35,7 @@ struct jm_model_info {
     char data_set[64];
     char data_sha256[JM_SHA256_HEX];
     size_t plan_bytes; /* backend memory */
+    double encode_us;  /* text to ids of one sample: done before it is issued */
     uint32_t layers, hidden, context, vocab;
 };
 

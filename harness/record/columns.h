@@ -66,6 +66,7 @@ enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
     D(latency_p90_bound_ms, "ms", "the 90th percentile is at most this at 99 % confidence") \
     D(latency_p99_bound_ms, "ms", "the 99th percentile is at most this at 99 % confidence") \
     D(latency_p999_bound_ms, "ms", "the 99.9th percentile is at most this at 99 % confidence") \
+    D(encode_us, "us", "text to tokens of one sample; done before it is issued, not in latency") \
     D(ttft_p50_ms, "ms", "median time to the first token") \
     D(ttft_p99_ms, "ms", "99th percentile of time to the first token") \
     D(tpot_p50_ms, "ms", "median time a token after the first") \
@@ -92,7 +93,7 @@ enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
     D(quality_worst, "", "its score") \
     D(quality_length_ratio, "", "answer characters over reference characters") \
     D(quality_length_reference, "", "the reference run's quality_length_ratio") \
-    D(exact_match, "", "share of answers equal to the reference run's") \
+    D(exact_match, "", "share of answers that the reference kernels give word for word") \
     U(exact_match_n, "", "answers compared for it") \
     T(record_dir, "", "folder of the run's files")
 /* clang-format on */

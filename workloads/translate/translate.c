@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See translate.h. What a user waits for is timed: encoding happens when a sample is issued,
- * decoding to text when its last token is there. */
+/* See translate.h. Prompts are encoded once, when the workload is opened, so that issuing a sample
+ * allocates nothing; what that takes is told beside the latencies. Decoding to text happens when a
+ * sample's last token is there, and is timed. */
 #include "workloads/translate/translate.h"
 
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "workloads/translate/bleu.h"
 #include "workloads/translate/chrf.h"
 #include "workloads/translate/dataset.h"
@@ -17,13 +19,15 @@
 struct sample {
     const char *source, *reference; /* the data set's */
     const struct jm_language *lang;
-    uint32_t chars; /* of source */
+    uint32_t chars;   /* of source */
+    uint32_t *prompt; /* [n_prompt], owned */
+    uint32_t n_prompt;
 };
 
 struct answer {
-    uint32_t index;   /* of its sample */
-    uint32_t n;       /* tokens so far */
-    uint32_t *prompt; /* owned, until done */
+    uint32_t index; /* of its sample */
+    uint32_t n;     /* tokens so far */
+    bool pending;
 };
 
 struct jm_workload {
@@ -34,6 +38,7 @@ struct jm_workload {
     struct jm_sut sut;
     struct sample *samples; /* [sut.n_samples], segment by segment */
     uint32_t max_new;       /* of any sample: tokens kept for each answer */
+    double encode_us;       /* a prompt */
     jm_engine *engine;      /* begin to begin */
     uint32_t max_ids;
     struct answer *answers; /* [max_ids] */
@@ -85,15 +90,12 @@ static void on_done(void *user, uint32_t id, uint32_t in, uint32_t out, jm_engin
     jm_workload *w = user;
     (void)end;
     decode_text(w, id);
-    free(w->answers[id].prompt);
-    w->answers[id].prompt = NULL;
+    w->answers[id].pending = false;
     jm_sink_done(w->sink, id, in, out);
 }
 
 static void forget(jm_workload *w)
 {
-    for (uint32_t i = 0; i < w->max_ids && w->answers; i++)
-        free(w->answers[i].prompt);
     free(w->answers);
     free(w->tokens);
     free(w->text);
@@ -153,18 +155,15 @@ static jm_status encode(const jm_workload *w, const struct sample *s, uint32_t *
 
 static jm_status issue_one(jm_workload *w, struct jm_sample q, jm_err *err)
 {
-    if (q.id >= w->max_ids || q.index >= w->sut.n_samples || w->answers[q.id].prompt)
+    if (q.id >= w->max_ids || q.index >= w->sut.n_samples || w->answers[q.id].pending)
         return jm_fail(err, JM_EUSAGE, "translate: sample %u of data %u cannot be issued now", q.id,
                        q.index);
-    struct answer *a = &w->answers[q.id];
-    struct jm_engine_request r = { .id = q.id };
-    jm_status st = encode(w, &w->samples[q.index], &a->prompt, &r.n_prompt, err);
-    if (st != JM_OK)
-        return st;
-    a->index = q.index;
-    a->n = 0;
-    r.prompt = a->prompt;
-    r.max_new = jm_mt_max_new(r.n_prompt);
+    const struct sample *s = &w->samples[q.index];
+    struct jm_engine_request r = { .id = q.id,
+                                   .prompt = s->prompt,
+                                   .n_prompt = s->n_prompt,
+                                   .max_new = jm_mt_max_new(s->n_prompt) };
+    w->answers[q.id] = (struct answer){ .index = q.index, .pending = true };
     return jm_engine_submit(w->engine, &r, err);
 }
 
@@ -272,21 +271,22 @@ static jm_status collect(jm_workload *w, const char *list, jm_err *err)
     return JM_OK;
 }
 
-/* Positions that the longest sample needs: the cache is made no larger. */
-static jm_status measure(jm_workload *w, uint32_t *context, jm_err *err)
+/* Prompts of all samples, and the positions that the longest needs: the cache is made no larger. */
+static jm_status encode_all(jm_workload *w, uint32_t *context, jm_err *err)
 {
     uint32_t most = 1;
+    int64_t start = jm_now_ns();
     w->max_new = 1;
     for (uint32_t i = 0; i < w->sut.n_samples; i++) {
-        uint32_t *ids, n;
-        jm_status st = encode(w, &w->samples[i], &ids, &n, err);
+        struct sample *s = &w->samples[i];
+        jm_status st = encode(w, s, &s->prompt, &s->n_prompt, err);
         if (st != JM_OK)
             return st;
-        free(ids);
-        uint32_t out = jm_mt_max_new(n);
+        uint32_t out = jm_mt_max_new(s->n_prompt);
         w->max_new = out > w->max_new ? out : w->max_new;
-        most = n + out > most ? n + out : most;
+        most = s->n_prompt + out > most ? s->n_prompt + out : most;
     }
+    w->encode_us = (double)(jm_now_ns() - start) / 1e3 / w->sut.n_samples;
     *context = most < w->model.params.context ? most : w->model.params.context;
     return JM_OK;
 }
@@ -304,6 +304,8 @@ static void translate_close(jm_workload *w)
     forget(w);
     jm_mt_close(&w->model);
     jm_dataset_close(w->data);
+    for (uint32_t i = 0; w->samples && i < w->sut.n_samples; i++)
+        free(w->samples[i].prompt);
     free(w->samples);
     free(w);
 }
@@ -319,7 +321,7 @@ static jm_status prepare(jm_workload *w, const struct jm_workload_config *cfg, j
     if (st == JM_OK)
         st = collect(w, cfg->languages, err);
     if (st == JM_OK)
-        st = measure(w, &context, err);
+        st = encode_all(w, &context, err);
     return st == JM_OK ? jm_mt_compile(&w->model, cfg->batch, context, err) : st;
 }
 
@@ -370,6 +372,7 @@ static void translate_info(const jm_workload *w, struct jm_model_info *out)
     const struct jm_hunyuan *p = &w->model.params;
     *out = (struct jm_model_info){ .file_bytes = jm_gguf_bytes(f),
                                    .plan_bytes = w->model.ops->plan_bytes(w->model.plan),
+                                   .encode_us = w->encode_us,
                                    .layers = p->layers,
                                    .hidden = p->hidden,
                                    .context = p->context,
