@@ -131,8 +131,8 @@ static void print_row(const struct jm_record *r)
     print_number(r->latency_p99_ms, 9, 2);
     print_number(r->quality_value, 8, 2);
     print_number(r->quality_ratio * 100, 6, 1);
-    printf("%% %-10s %s", *r->quality_tier ? r->quality_tier : "-",
-           *r->quality_valid ? r->quality_valid : "-");
+    printf("%c %-10s %s", isnan(r->quality_ratio) ? ' ' : '%',
+           *r->quality_tier ? r->quality_tier : "-", *r->quality_valid ? r->quality_valid : "-");
     if (strcmp(r->status, "complete") != 0)
         printf("  %s: %s", r->status, r->status_reason);
     else if (*r->status_reason)
