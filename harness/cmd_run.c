@@ -13,6 +13,7 @@
 #include "harness/cmd_run_one.h"
 #include "harness/commands.h"
 #include "harness/exit_code.h"
+#include "harness/load/null_sut.h"
 #include "harness/record/csv.h"
 #include "harness/record/json.h"
 
@@ -189,11 +190,14 @@ static int run_next(const struct jm_run_config *c, const struct jm_run_place *pl
     *lost = saved != JM_OK;
     if (st != JM_OK && st != JM_EINTERRUPTED)
         fprintf(stderr, "joulemark run: %s: %s\n", c->name, err.text);
+    bool invalid = strcmp(row.status, "invalid") == 0;
+    if (invalid)
+        fprintf(stderr, "joulemark run: %s: invalid: %s\n", c->name, row.status_reason);
     if (strcmp(row.quality_valid, "no") == 0)
         fprintf(stderr, "joulemark run: %s: invalid: %s\n", c->name, row.quality_reason);
     if (st != JM_OK || saved != JM_OK)
         return jm_exit_code(st != JM_OK ? st : saved);
-    return strcmp(row.quality_valid, "no") == 0 ? JM_EXIT_INVALID : JM_EXIT_OK;
+    return invalid || strcmp(row.quality_valid, "no") == 0 ? JM_EXIT_INVALID : JM_EXIT_OK;
 }
 
 static int run_all(const struct request *q, const struct jm_run_config *runs, size_t n,
@@ -207,6 +211,8 @@ static int run_all(const struct request *q, const struct jm_run_config *runs, si
                                   .progress = &progress };
     int code = JM_EXIT_OK;
     bool lost = false;
+    if (jm_null_cost_ns(&place.null_ns, NULL) != JM_OK)
+        place.null_ns = NAN;
     if (!out->json)
         print_header();
     for (size_t i = 0; i < n && !lost; i++) {

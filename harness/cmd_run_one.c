@@ -45,7 +45,7 @@ struct run {
     jm_integrator *integrator;
     struct jm_energy energy;
     double idle_w;
-    struct jm_load_result load;
+    struct jm_load_evidence load;
     struct jm_reference quality, same; /* of the reference model; of this run's own file */
 };
 
@@ -116,10 +116,13 @@ static void on_load(double fraction, void *user)
 static jm_status on_window(bool open, void *user, jm_err *err)
 {
     struct run *r = user;
-    if (open)
+    if (open) {
+        jm_frequency_read("", &r->load.before);
         return jm_integrator_start(r->meter_ops, r->meter, 0, r->no_meter, &r->integrator, err);
+    }
     jm_integrator_stop(r->integrator, &r->energy);
     r->integrator = NULL;
+    jm_frequency_read("", &r->load.after);
     return JM_OK;
 }
 
@@ -167,16 +170,13 @@ static jm_status open_all(struct run *r, jm_err *err)
 static jm_status measure(struct run *r, jm_err *err)
 {
     const struct jm_run_config *c = r->c;
-    struct jm_load_config load = { .seed = c->seed,
-                                   .warmup_s = c->warmup_s,
-                                   .min_duration_s = c->min_duration_s,
-                                   .min_queries = c->min_queries,
-                                   .max_ids = MAX_SAMPLES,
-                                   .stop = r->place->stop,
-                                   .progress = on_load,
-                                   .window = on_window,
-                                   .user = r };
-    jm_status st = jm_scenario_find(c->scenario, &load.scenario, err);
+    r->load.null_ns = r->place->null_ns;
+    r->load.cfg = (struct jm_load_config){ .max_ids = MAX_SAMPLES,
+                                           .stop = r->place->stop,
+                                           .progress = on_load,
+                                           .window = on_window,
+                                           .user = r };
+    jm_status st = jm_load_settings(c, &r->load.cfg, err);
     if (st != JM_OK)
         return st;
     jm_err why = { 0 };
@@ -185,7 +185,7 @@ static jm_status measure(struct run *r, jm_err *err)
     if (r->meter)
         jm_energy_idle(r->meter_ops, r->meter, IDLE_S, r->place->stop, &r->idle_w, NULL);
     phase(r, "measuring");
-    st = jm_load_run(r->ops->sut(r->workload), &load, &r->load, err);
+    st = jm_load_measure(r->ops->sut(r->workload), c->find_peak, &r->load, err);
     jm_progress_end(r->place->progress);
     if (r->integrator)
         on_window(false, r, NULL);
@@ -247,10 +247,10 @@ static void record_model(struct run *r)
 static void record_speed(struct run *r, const struct jm_latency *l, double chars)
 {
     struct jm_record *row = r->row;
-    row->warmup_s = r->load.warmup_s;
+    row->warmup_s = r->load.result.warmup_s;
     row->duration_s = l->duration_s;
     row->queries = l->n;
-    row->copies = r->load.copies;
+    row->copies = r->load.result.copies;
     row->queries_per_s = l->queries_per_s;
     row->tokens_in_per_s = l->tokens_in_per_s;
     row->tokens_out_per_s = l->tokens_out_per_s;
@@ -262,7 +262,6 @@ static void record_speed(struct run *r, const struct jm_latency *l, double chars
     row->latency_p99_ms = l->p99_s * 1e3;
     row->latency_p999_ms = l->p999_s * 1e3;
     row->latency_max_ms = l->max_s * 1e3;
-    jm_record_bounds(row, l);
     row->ttft_p50_ms = l->ttft_p50_s * 1e3;
     row->ttft_p99_ms = l->ttft_p99_s * 1e3;
     row->tpot_p50_ms = l->tpot_p50_s * 1e3;
@@ -280,7 +279,7 @@ static void record_energy(struct run *r, double chars)
     jm_record_text(row->energy_source, e->source);
     jm_record_text(row->energy_scope, e->scope);
     row->energy_j = e->joules;
-    row->energy_j_per_query = e->joules / r->load.n;
+    row->energy_j_per_query = e->joules / r->load.result.n;
     row->energy_j_per_1000_chars = e->joules / chars * 1000;
     row->power_average_w = e->average_w;
     row->power_idle_w = r->idle_w;
@@ -290,11 +289,11 @@ static void record_energy(struct run *r, double chars)
 static double source_chars(const struct run *r)
 {
     double chars = 0;
-    for (uint32_t i = 0; i < r->load.issued; i++) {
+    for (uint32_t i = 0; i < r->load.result.issued; i++) {
         const char *source, *lang;
         uint32_t n;
-        r->ops->sample(r->workload, r->load.timings[i].index, &source, &n, &lang);
-        chars += r->load.timings[i].done_ns ? n : 0;
+        r->ops->sample(r->workload, r->load.result.timings[i].index, &source, &n, &lang);
+        chars += r->load.result.timings[i].done_ns ? n : 0;
     }
     return chars;
 }
@@ -302,9 +301,9 @@ static double source_chars(const struct run *r)
 /* What was answered, in the order of issue: all, or some of an interrupted run. NULL: no memory. */
 static uint32_t *done_ids(const struct run *r)
 {
-    uint32_t n = 0, *ids = calloc(r->load.n, sizeof *ids);
-    for (uint32_t i = 0; ids && i < r->load.issued && n < r->load.n; i++)
-        if (r->load.timings[i].done_ns != 0)
+    uint32_t n = 0, *ids = calloc(r->load.result.n, sizeof *ids);
+    for (uint32_t i = 0; ids && i < r->load.result.issued && n < r->load.result.n; i++)
+        if (r->load.result.timings[i].done_ns != 0)
             ids[n++] = i;
     return ids;
 }
@@ -315,12 +314,12 @@ static jm_status record_same(struct run *r, const uint32_t *ids, jm_err *err)
     uint64_t same = 0, compared = 0;
     if (!r->same.answers)
         return JM_OK;
-    for (uint32_t i = 0; i < r->load.n; i++) {
+    for (uint32_t i = 0; i < r->load.result.n; i++) {
         const char *text;
         jm_status st = r->ops->answer(r->workload, ids[i], &text, err);
         if (st != JM_OK)
             return st;
-        uint32_t index = r->load.timings[ids[i]].index;
+        uint32_t index = r->load.result.timings[ids[i]].index;
         if (index % r->same.stride != 0 || index / r->same.stride >= r->same.n)
             continue;
         compared++;
@@ -339,8 +338,8 @@ static jm_status record_quality(struct run *r, bool whole, jm_err *err)
     struct jm_quality q;
     uint32_t *ids = done_ids(r);
     if (!ids)
-        return jm_fail(err, JM_ENOMEM, "scoring %u answers: out of memory", r->load.n);
-    jm_status st = r->ops->score(r->workload, ids, r->load.n, &q, err);
+        return jm_fail(err, JM_ENOMEM, "scoring %u answers: out of memory", r->load.result.n);
+    jm_status st = r->ops->score(r->workload, ids, r->load.result.n, &q, err);
     if (st == JM_OK)
         st = record_same(r, ids, err);
     free(ids);
@@ -360,7 +359,8 @@ static jm_status record_quality(struct run *r, bool whole, jm_err *err)
     if (!r->quality.answers)
         jm_record_text(row->quality_reason, "no reference");
     else if (!whole)
-        jm_record_text(row->quality_reason, "interrupted; the reference is of the whole data set");
+        jm_record_text(row->quality_reason,
+                       "not all was answered; the reference is of the whole data set");
     else if (r->quality.quality > 0)
         row->quality_ratio = q.value / r->quality.quality;
     else
@@ -372,13 +372,14 @@ static jm_status record_quality(struct run *r, bool whole, jm_err *err)
 static jm_status record_results(struct run *r, bool whole, jm_err *err)
 {
     struct jm_latency l;
-    if (r->load.n == 0)
+    if (r->load.result.n == 0)
         return JM_OK;
-    jm_status st = jm_latency_compute(r->load.timings, r->load.issued, r->load.t_start_ns, &l, err);
+    jm_status st = jm_load_latency(&r->load, r->ops->sut(r->workload)->n_samples, &l, err);
     if (st != JM_OK)
         return st;
     double chars = source_chars(r);
     record_speed(r, &l, chars);
+    jm_record_load(r->row, &r->load, &l);
     record_energy(r, chars);
     if (whole && l.duration_s < r->c->min_duration_s)
         snprintf(r->row->status_reason, sizeof r->row->status_reason,
@@ -398,7 +399,7 @@ static const char *folder_lang(void *user, uint32_t index)
 static jm_status folder_answer(void *user, uint32_t id, const char **text, jm_err *err)
 {
     struct run *r = user;
-    if (r->load.timings[id].done_ns == 0) {
+    if (r->load.result.timings[id].done_ns == 0) {
         *text = "";
         return JM_OK;
     }
@@ -414,7 +415,10 @@ static jm_status write_folder(struct run *r, jm_err *err)
     struct jm_folder_source src = { .user = r, .lang = folder_lang, .answer = folder_answer };
     jm_status st = jm_make_dirs(dir, err);
     if (st == JM_OK && r->workload)
-        st = jm_folder_samples(dir, r->load.timings, r->load.issued, r->load.t_start_ns, &src, err);
+        st = jm_folder_samples(dir, r->load.result.timings, r->load.result.issued,
+                               r->load.result.t_start_ns, &src, err);
+    if (st == JM_OK)
+        st = jm_load_write_peak(dir, &r->load.peak, err);
     if (st == JM_OK)
         st = jm_folder_machine(dir, "", err);
     if (st == JM_OK)
@@ -429,7 +433,7 @@ static jm_status write_folder(struct run *r, jm_err *err)
 
 static void close_all(struct run *r)
 {
-    jm_load_result_free(&r->load);
+    jm_load_result_free(&r->load.result);
     if (r->workload)
         r->ops->close(r->workload);
     if (r->device)
@@ -469,13 +473,16 @@ jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *p
     }
     if (st == JM_OK || st == JM_EINTERRUPTED) {
         jm_err why = { 0 };
-        jm_status recorded = record_results(&r, st == JM_OK, &why);
+        jm_status recorded =
+            record_results(&r, st == JM_OK && r.load.result.n == r.load.result.issued, &why);
         if (recorded != JM_OK && st == JM_OK)
             st = jm_fail(err, recorded, "%s", why.text);
     }
     uint64_t peak = jm_machine_peak_rss();
     row->memory_peak_bytes = peak ? peak : JM_U64_EMPTY;
-    jm_record_text(row->status, st == JM_OK             ? "complete"
+    if (st == JM_OK && !r.load.verdict.valid)
+        jm_record_text(row->status_reason, r.load.verdict.reason);
+    jm_record_text(row->status, st == JM_OK ? r.load.verdict.valid ? "complete" : "invalid"
                                 : st == JM_EINTERRUPTED ? "interrupted"
                                                         : "failed");
     if (st != JM_OK)

@@ -15,6 +15,7 @@ struct jm_run_place {
     const volatile sig_atomic_t *stop;
     enum jm_progress_mode mode;
     struct jm_progress *progress;
+    double null_ns; /* what a query costs the harness: jm_null_cost_ns; NAN: not measured */
 };
 
 /**

@@ -1,12 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the load generator and its statistics have to say in a record. */
+/* Between a run and the load generator: its settings, and what it has to say in a record. */
 #ifndef JM_HARNESS_LOAD_RECORD_H
 #define JM_HARNESS_LOAD_RECORD_H
 
+#include "harness/load/load.h"
+#include "harness/load/peak.h"
+#include "harness/load/verdict.h"
 #include "harness/record/columns.h"
 #include "harness/stats/latency.h"
+#include "harness/suite.h"
+#include "harness/system/frequency.h"
 
-/* The bounds of percentiles, and which percentiles have one. */
-void jm_record_bounds(struct jm_record *row, const struct jm_latency *l);
+/* A window and what surrounded it. */
+struct jm_load_evidence {
+    struct jm_load_config cfg; /* as it ran */
+    struct jm_load_result result;
+    struct jm_peak peak; /* n == 0: the rate was given */
+    struct jm_frequency before, after;
+    double null_ns;            /* jm_null_cost_ns; NAN: not measured */
+    struct jm_verdict verdict; /* or why there is no peak */
+};
+
+/* Scenario, sizes and bounds; the rest of *out stays. JM_ENOTFOUND: no such scenario. JM_EUSAGE: a
+ * rate is missing, or a peak is wanted of another scenario. */
+jm_status jm_load_settings(const struct jm_run_config *c, struct jm_load_config *out, jm_err *err);
+
+/* Runs the window of e->cfg, or the search for the highest rate. A search that finds none is no
+ * error: e->verdict says why. Judges the window whatever the status. */
+jm_status jm_load_measure(const struct jm_sut *sut, bool find_peak, struct jm_load_evidence *e,
+                          jm_err *err);
+
+/* Statistics with latency as the scenario defines it. n_samples: of the data set. */
+jm_status jm_load_latency(const struct jm_load_evidence *e, uint32_t n_samples,
+                          struct jm_latency *out, jm_err *err);
+
+/* Columns of scenario, bounds, delays, cost and clocks. Measuring that costs over 1 % of what it
+ * measures makes the verdict invalid. */
+void jm_record_load(struct jm_record *row, struct jm_load_evidence *e, const struct jm_latency *l);
+
+/* peak.csv in dir, if there was a search: one row a window. */
+jm_status jm_load_write_peak(const char *dir, const struct jm_peak *peak, jm_err *err);
 
 #endif

@@ -27,6 +27,11 @@ enum { MAX_BYTES = 1 << 20, MAX_WORD = 64 };
         .help = help_                                                                              \
     }
 
+#define FLAG(field, help_)                                                                         \
+    {                                                                                              \
+        .name = #field, .kind = JM_OPTION_FLAG, AT(field), .max = 1, .preset = "no", .help = help_ \
+    }
+
 static const struct jm_option table[] = {
     TEXT(workload, "translate", "workload to run"),
     TEXT(model, "tiny-mt-f16.gguf", "model file, by path or name"),
@@ -36,6 +41,14 @@ static const struct jm_option table[] = {
     NUMBER(threads, JM_OPTION_U32, 0, 4096, "0", "threads; 0: the backend's choice"),
     TEXT(scenario, "offline", "load scenario"),
     NUMBER(batch, JM_OPTION_U32, 1, 65536, "16", "sequences decoded together at most"),
+    NUMBER(samples_per_query, JM_OPTION_U32, 1, 65536, "8", "multi-stream: samples of a query"),
+    NUMBER(target_qps, JM_OPTION_DOUBLE, 0, 1e9, "0", "server: arrivals a second"),
+    NUMBER(latency_ms, JM_OPTION_DOUBLE, 0, 1e9, "0", "server: bound on the answer; 0: none"),
+    NUMBER(ttft_ms, JM_OPTION_DOUBLE, 0, 1e9, "2000",
+           "server: bound on the time to the first token; 0: none"),
+    NUMBER(tpot_ms, JM_OPTION_DOUBLE, 0, 1e9, "200",
+           "server: bound on the time a token after the first; 0: none"),
+    FLAG(find_peak, "server: search the highest target-qps within the bounds"),
     TEXT(data, "jm-ui.csv", "data set, by path or name"),
     TEXT(languages, "", "target languages, comma separated; empty: all"),
     NUMBER(warmup_s, JM_OPTION_DOUBLE, 0, 86400, "1", "seconds before measuring"),
@@ -66,6 +79,11 @@ static bool parse_u64(const char *s, uint64_t *out)
 static bool store(const struct jm_option *o, struct jm_run_config *c, const char *value)
 {
     char *dst = (char *)c + o->offset;
+    if (o->kind == JM_OPTION_FLAG) {
+        uint32_t yes = strcmp(value, "yes") == 0;
+        memcpy(dst, &yes, sizeof yes);
+        return yes || strcmp(value, "no") == 0;
+    }
     if (o->kind == JM_OPTION_TEXT) {
         size_t n = strlen(value);
         if (n >= o->bytes)
@@ -169,6 +187,8 @@ jm_status jm_option_set(struct jm_run_config *c, const char *key, const char *va
         return unknown(key, where, err);
     if (store(o, c, value))
         return JM_OK;
+    if (o->kind == JM_OPTION_FLAG)
+        return jm_fail(err, JM_EUSAGE, "%s: %s must be yes or no, not '%.64s'", where, key, value);
     if (o->kind == JM_OPTION_TEXT)
         return jm_fail(err, JM_EUSAGE, "%s: %s is longer than %zu bytes", where, key, o->bytes - 1);
     return jm_fail(err, JM_EUSAGE, "%s: %s must be a %s from %.20g to %.20g, not '%.64s'", where,
@@ -188,10 +208,13 @@ jm_status jm_option_parse(struct jm_run_config *c, int argc, char **argv, int *i
         return jm_fail(err, JM_EUSAGE, "'%.64s' is not an option", arg);
     memcpy(key, arg + 2, n);
     key[n] = 0;
-    if (!find(key))
+    const struct jm_option *o = find(key);
+    if (!o)
         return unknown(key, "command line", err);
     if (value) {
         value++;
+    } else if (o->kind == JM_OPTION_FLAG) {
+        value = "yes";
     } else {
         if (*i + 1 >= argc)
             return jm_fail(err, JM_EUSAGE, "%.64s needs a value", arg);
@@ -206,8 +229,8 @@ void jm_options_print(FILE *f)
     for (size_t i = 0; i < N_OPTIONS; i++) {
         const struct jm_option *o = &table[i];
         char name[MAX_WORD];
-        (void)fprintf(f, "  --%-16s %s", user_name(o, name), o->help);
-        if (o->kind != JM_OPTION_TEXT)
+        (void)fprintf(f, "  --%-17s %s", user_name(o, name), o->help);
+        if (o->kind != JM_OPTION_TEXT && o->kind != JM_OPTION_FLAG)
             (void)fprintf(f, " (%.20g to %.20g)", o->min, o->max);
         (void)fprintf(f, *o->preset ? " [%s]\n" : "%s\n", o->preset);
     }

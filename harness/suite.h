@@ -22,15 +22,25 @@ struct jm_run_config {
     uint32_t threads; /* 0: the backend's choice */
     char scenario[32];
     uint32_t batch;
-    char data[512];      /* path or name; "": the workload's own */
-    char languages[256]; /* comma separated; "": all */
+    uint32_t samples_per_query;          /* multi-stream */
+    double target_qps;                   /* server; 0: find-peak starts from the warm-up's */
+    double latency_ms, ttft_ms, tpot_ms; /* server's bounds; 0: none */
+    uint32_t find_peak;                  /* 1: search the highest valid target_qps */
+    char data[512];                      /* path or name; "": the workload's own */
+    char languages[256];                 /* comma separated; "": all */
     double warmup_s, min_duration_s;
     uint64_t min_queries, seed;
     double min_quality;  /* of the reference's, at which the run is valid */
     char reference[512]; /* model whose quality is the reference; "": as given; "none" */
 };
 
-enum jm_option_kind { JM_OPTION_TEXT, JM_OPTION_U32, JM_OPTION_U64, JM_OPTION_DOUBLE };
+enum jm_option_kind {
+    JM_OPTION_TEXT,
+    JM_OPTION_U32,
+    JM_OPTION_U64,
+    JM_OPTION_DOUBLE,
+    JM_OPTION_FLAG /* uint32_t 0 or 1; yes or no; alone on the command line: yes */
+};
 
 struct jm_option {
     const char *name; /* of the field; suites and the command line write dashes for its _ */

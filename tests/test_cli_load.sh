@@ -29,4 +29,14 @@ for key in single_stream_ns server_1000_delay_p99_us server_50000_delay_p99_us b
 done
 [ "$(ls "$dir")" = out ] || { echo "selftest left files behind: $(ls "$dir")"; failed=1; }
 (TMPDIR=$dir/none expect 4 "set TMPDIR" selftest; exit $failed) || failed=1
+
+# A short server run within its bound; an overloaded one ends early, is kept, and exits with 1.
+server="--scenario server --languages de --reference none --warmup-s 0 --min-duration-s 0 --tpot-ms 0"
+expect 2 'needs target-qps' run $server --results "$dir/r" --no-plots
+expect 2 'find-peak works with' run --find-peak --scenario offline --results "$dir/r" --no-plots
+expect 1 'overloaded after .* over 1 ms to the first token' \
+    run $server --target-qps 100000 --ttft-ms 1 --results "$dir/r" --no-plots
+expect 0 '^run-multi-stream' run --scenario multi-stream --samples-per-query 50 --languages de \
+    --reference none --warmup-s 0 --min-duration-s 0 --results "$dir/r" --no-plots
+grep -q '"invalid","overloaded' "$dir/r/single.csv" || { echo "the overloaded run is not marked"; failed=1; }
 exit $failed

@@ -10,8 +10,8 @@ struct jm_verdict {
     char reason[200]; /* of the first rule broken; "" when valid */
 };
 
-/* Rules: every sample was answered; the minimum duration and count were reached (offline may end
- * up to a tenth early, as its length is a forecast); server: each bound was kept by 99 % of
+/* Rules: every sample was answered; the minimum count was reached, and the minimum duration but
+ * for server and offline, whose length is drawn or foretold; server: each bound was kept by 99 % of
  * queries at 99 % confidence, by the early-stopping rule. */
 void jm_load_judge(const struct jm_load_config *cfg, const struct jm_load_result *r,
                    struct jm_verdict *out);

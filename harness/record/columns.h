@@ -22,7 +22,7 @@ enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
     T(commit, "", "source revision it was built from") \
     T(suite, "", "name of the suite file") \
     T(run_name, "", "section of the suite file") \
-    T(status, "", "complete, interrupted, failed or not run") \
+    T(status, "", "complete, invalid, interrupted, failed or not run") \
     T(status_reason, "", "why it is not complete, or what fell short") \
     T(workload, "", "name of the workload") \
     T(model, "", "name of the model") \
@@ -71,6 +71,22 @@ enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
     D(ttft_p99_ms, "ms", "99th percentile of time to the first token") \
     D(tpot_p50_ms, "ms", "median time a token after the first") \
     D(tpot_p99_ms, "ms", "99th percentile of time a token after the first") \
+    U(samples_per_query, "", "samples that multi-stream issues together; latency is of the slowest") \
+    D(target_qps, "1/s", "mean arrival rate of the server scenario") \
+    U(peak_probes, "", "windows tried in search of that rate; empty: it was given") \
+    D(bound_latency_ms, "ms", "bound that 99 % of answers had to keep") \
+    D(bound_ttft_ms, "ms", "the same for the time to the first token") \
+    D(bound_tpot_ms, "ms", "the same for the time a token after the first") \
+    U(over_bound, "", "queries over any of the bounds") \
+    D(issue_delay_p50_us, "us", "median time from a scheduled arrival to its issue") \
+    D(issue_delay_p99_us, "us", "99th percentile of it") \
+    D(issue_delay_max_us, "us", "highest of it") \
+    D(harness_ns, "ns", "cost of a query to a system that answers at once, measured before the runs") \
+    D(harness_share, "", "that cost over the metric of the scenario; above 0.01 the run is invalid") \
+    U(frequency_start_khz, "kHz", "mean clock of all cores before the measured time") \
+    U(frequency_end_khz, "kHz", "mean clock of all cores after it") \
+    U(throttle_events, "", "thermal throttling of cores in between") \
+    T(frequency_reason, "", "why clock or throttling are unavailable") \
     T(energy_source, "", "meter that measured") \
     T(energy_scope, "", "what the meter covers") \
     T(energy_reason, "", "why energy is unavailable") \

@@ -13,7 +13,7 @@
 
 #include "base/file.h"
 
-enum { MAX_BYTES = 64 << 20, MAX_ROWS = 10000, MAX_COLUMNS = 128 };
+enum { MAX_BYTES = 64 << 20, MAX_ROWS = 10000, MAX_COLUMNS = 256 };
 
 struct reader {
     const char *path;

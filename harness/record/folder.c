@@ -141,6 +141,10 @@ static void add_settings(cJSON *json, const struct jm_run_config *config)
         char text[24];
         if (o[i].kind == JM_OPTION_TEXT) {
             (void)cJSON_AddStringToObject(json, o[i].name, src);
+        } else if (o[i].kind == JM_OPTION_FLAG) {
+            uint32_t yes;
+            memcpy(&yes, src, sizeof yes);
+            (void)cJSON_AddBoolToObject(json, o[i].name, yes != 0);
         } else if (o[i].kind == JM_OPTION_DOUBLE) {
             double v;
             memcpy(&v, src, sizeof v);
@@ -160,7 +164,7 @@ static void add_settings(cJSON *json, const struct jm_run_config *config)
     }
 }
 
-static const char *const names[] = { "samples.csv", "machine.json", "topology.xml" };
+static const char *const names[] = { "samples.csv", "peak.csv", "machine.json", "topology.xml" };
 enum { N_NAMES = sizeof names / sizeof names[0] };
 
 void jm_folder_remove(const char *dir)
