@@ -10,6 +10,7 @@ int jm_cmd_plot(int argc, char **argv);
 int jm_cmd_quantize(int argc, char **argv);
 int jm_cmd_run(int argc, char **argv);
 int jm_cmd_selftest(int argc, char **argv);
+int jm_cmd_synth(int argc, char **argv);
 int jm_cmd_translate(int argc, char **argv);
 int jm_cmd_version(int argc, char **argv);
 

@@ -16,6 +16,7 @@ static const struct command {
     { "translate", jm_cmd_translate, "translate lines of text, to see that the model is real" },
     { "plot", jm_cmd_plot, "draw plots from a results CSV" },
     { "quantize", jm_cmd_quantize, "make a smaller model file from a larger one" },
+    { "synth", jm_cmd_synth, "make a model file of a real shape with random weights" },
     { "list", jm_cmd_list, "what there is: workloads, backends, models, data sets" },
     { "selftest", jm_cmd_selftest, "what measuring itself costs on this machine" },
     { "doctor", jm_cmd_doctor, "what this machine can measure, and what would improve it" },

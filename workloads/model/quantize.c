@@ -11,15 +11,6 @@
 #include "workloads/model/gguf.h"
 #include "workloads/model/gguf_write.h"
 
-/* The number general.file_type has for each format that can be written (llama.cpp's list). */
-static uint32_t file_type_of(jm_format to)
-{
-    static const uint32_t numbers[JM_FORMAT_COUNT] = {
-        [JM_F32] = 0, [JM_F16] = 1, [JM_Q4_0] = 2, [JM_Q8_0] = 7, [JM_Q5_0] = 8, [JM_BF16] = 32,
-    };
-    return numbers[to];
-}
-
 /* The largest magnitude that survives: the scale is a half, whose largest value is 65504. */
 static float largest_of(jm_format to)
 {
@@ -81,7 +72,7 @@ static jm_status quantize(const jm_gguf *in, const char *dst, jm_format to, jm_e
         for (size_t i = 0; i < n; i++)
             formats[i] = format_for(jm_gguf_tensor_at(in, i), to);
         const struct jm_gguf_change change = {
-            .formats = formats, .file_type = file_type_of(to), .row = encode_row, .ctx = row
+            .formats = formats, .file_type = jm_gguf_file_type(to), .row = encode_row, .ctx = row
         };
         st = jm_gguf_write(dst, in, &change, err);
     }
