@@ -49,7 +49,8 @@ size_t jm_format_row_bytes(jm_format f, size_t n);
 void jm_format_decode(jm_format f, const void *src, float *dst, size_t n);
 
 /* The reverse, for formats whose info says has_encoder; false for others. Bit for bit what
- * ggml's reference encoder writes for Q4_0, Q5_0 and Q8_0. */
+ * ggml's reference encoder writes for Q4_0, Q5_0 and Q8_0; for Q4_K and Q6_K our own search for the
+ * least squared error. */
 bool jm_format_encode(jm_format f, const float *src, void *dst, size_t n);
 
 float jm_f16_to_f32(uint16_t h);

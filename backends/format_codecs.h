@@ -23,6 +23,7 @@ jm_decode_fn jm_decode_stq1_0;
 
 jm_encode_fn jm_encode_f32, jm_encode_f16, jm_encode_bf16;
 jm_encode_fn jm_encode_q4_0, jm_encode_q5_0, jm_encode_q8_0;
+jm_encode_fn jm_encode_q4_k, jm_encode_q6_k;
 
 static inline uint16_t jm_load_u16(const uint8_t *p)
 {

@@ -9,9 +9,9 @@
 
 static const char usage[] =
     "usage: joulemark quantize MODEL.gguf OUT.gguf FORMAT\n\n"
-    "Writes MODEL's matrices in FORMAT: F32, F16, BF16, Q8_0, Q5_0 or Q4_0. Embeddings stay at 8 "
-    "bits\n"
-    "or more. OUT appears whole or not at all.\n\n"
+    "Writes MODEL's matrices in FORMAT: F32, F16, BF16, Q8_0, Q6_K, Q5_0, Q4_K or Q4_0. "
+    "Embeddings\n"
+    "stay at 8 bits or more. OUT appears whole or not at all.\n\n"
     "example:\n"
     "  joulemark quantize workloads/data/tiny-mt-f16.gguf /tmp/tiny-mt-q8_0.gguf Q8_0\n";
 
@@ -28,7 +28,8 @@ int jm_cmd_quantize(int argc, char **argv)
         return JM_EXIT_USAGE;
     }
     if (!jm_format_by_name(argv[3], &to)) {
-        fprintf(stderr, "joulemark quantize: no format '%s'; use F16, Q8_0, Q5_0 or Q4_0\n",
+        fprintf(stderr,
+                "joulemark quantize: no format '%s'; use F16, Q8_0, Q6_K, Q5_0, Q4_K or Q4_0\n",
                 argv[3]);
         return JM_EXIT_USAGE;
     }

@@ -54,9 +54,10 @@ static void check_tensor(const struct jm_tensor *a, const struct jm_tensor *b, j
 {
     CU_ASSERT(strcmp(a->name, b->name) == 0 && a->cols == b->cols && a->rows == b->rows);
     bool head = strcmp(a->name, "token_embd.weight") == 0;
-    jm_format want = a->rows == 1                               ? JM_F32
-                     : head && (to == JM_Q4_0 || to == JM_Q5_0) ? JM_Q8_0
-                                                                : to;
+    jm_format want = a->rows == 1 ? JM_F32
+                     : head && (to == JM_Q4_0 || to == JM_Q5_0 || to == JM_Q4_K || to == JM_Q6_K)
+                         ? JM_Q8_0
+                         : to;
     CU_ASSERT_EQUAL(b->format, want);
     float *x = decode(a), *y = decode(b);
     if (x && y) {
@@ -88,7 +89,9 @@ static void check_metadata(const jm_gguf *a, const jm_gguf *b, uint32_t file_typ
 static void test_formats(void)
 {
     /* Uniform rounding errs by step / sqrt(12) a weight. A block's largest value is seldom more
-     * than 4 standard deviations, so the step is at most 4/127, 4/16 and 4/8 of one. */
+     * than 4 standard deviations, so the step is at most 4/127, 4/16 and 4/8 of one. Q4_K has 15
+     * steps for the range of 32 weights, about 4.1; Q6_K has 32 for the largest of 16, about 2,
+     * with some room for the weights of a trained model. */
     const struct {
         jm_format to;
         uint32_t file_type;
@@ -97,6 +100,8 @@ static void test_formats(void)
         { .to = JM_Q8_0, .file_type = 7, .limit = 4.0 / 127 / 3.46 },
         { .to = JM_Q5_0, .file_type = 8, .limit = 4.0 / 16 / 3.46 },
         { .to = JM_Q4_0, .file_type = 2, .limit = 4.0 / 8 / 3.46 },
+        { .to = JM_Q4_K, .file_type = 14, .limit = 4.1 / 15 / 3.46 },
+        { .to = JM_Q6_K, .file_type = 18, .limit = 2.2 / 32 / 3.46 },
         { .to = JM_F32, .file_type = 0, .limit = 0.0 },
         { .to = JM_BF16, .file_type = 32, .limit = 0x1p-8 },
     };
@@ -147,7 +152,7 @@ static void refused(const char *src, const char *dst, jm_format to, jm_status wa
 static void test_refusals(void)
 {
     char linked[sizeof out_path + 8], missing[sizeof out_path + 16];
-    refused(source_path, out_path, JM_Q4_K, JM_EUNSUPPORTED, "Q4_K cannot be written");
+    refused(source_path, out_path, JM_Q5_K, JM_EUNSUPPORTED, "Q5_K cannot be written");
     refused(source_path, out_path, JM_STQ1_0, JM_EUNSUPPORTED, "STQ1_0 cannot be written");
     refused(source_path, source_path, JM_Q8_0, JM_EUSAGE, "same file");
     snprintf(linked, sizeof linked, "%s.link", out_path);

@@ -23,6 +23,10 @@ static float largest_of(jm_format to)
         return 65504.0f * 16.0f;
     case JM_Q8_0:
         return 65504.0f * 127.0f;
+    case JM_Q4_K:
+        return 65504.0f * 63.0f; /* the offset's; the scale reaches 15 times as far */
+    case JM_Q6_K:
+        return 65504.0f * 127.0f * 31.0f;
     default:
         return FLT_MAX;
     }
@@ -91,9 +95,10 @@ static bool same_file(const char *a, const char *b)
 jm_status jm_quantize_file(const char *src, const char *dst, jm_format to, jm_err *err)
 {
     if ((unsigned)to >= JM_FORMAT_COUNT || !jm_format_info(to)->has_encoder)
-        return jm_fail(err, JM_EUNSUPPORTED,
-                       "%s cannot be written; choose F32, F16, BF16, Q4_0, Q5_0 or Q8_0",
-                       (unsigned)to < JM_FORMAT_COUNT ? jm_format_info(to)->name : "this format");
+        return jm_fail(
+            err, JM_EUNSUPPORTED,
+            "%s cannot be written; choose F32, F16, BF16, Q4_0, Q4_K, Q5_0, Q6_K or Q8_0",
+            (unsigned)to < JM_FORMAT_COUNT ? jm_format_info(to)->name : "this format");
     if (same_file(src, dst))
         return jm_fail(err, JM_EUSAGE, "%s: source and destination are the same file", dst);
     jm_gguf *in;
