@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/energy/meter.h"
+#include "harness/energy/session.h"
 #include "harness/exit_code.h"
 #include "harness/system/machine.h"
 #include "harness/system/probe.h"
@@ -23,20 +23,26 @@ static const char usage[] =
 
 static void check_energy(struct jm_findings *r)
 {
-    const struct jm_meter_ops *ops;
-    jm_meter *m;
+    jm_session *session;
+    struct jm_energy e;
     jm_err err = { .status = JM_OK };
-    jm_status st = jm_meter_best(NULL, &ops, &m, &err);
     char text[JM_ERR_TEXT];
-    if (st == JM_OK) {
-        (void)snprintf(text, sizeof text, "measured by %s, scope %s", ops->name, ops->scope);
-        jm_finding_add(r, JM_STATE_OK, "energy", text, "", "");
-        ops->close(m);
+    if (jm_session_open(&(struct jm_session_config){ .meters = "auto" }, &session, &err) != JM_OK) {
+        jm_finding_add(r, JM_STATE_NOTE, "energy", err.text, "", "");
         return;
     }
-    jm_finding_add(r, JM_STATE_NOTE, "energy", err.text,
-                   "runs have speed and quality, their joules are unavailable",
-                   st == JM_EIO ? "sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj" : "");
+    jm_session_energy(session, &e);
+    if (jm_session_meters(session) > 0) {
+        (void)snprintf(text, sizeof text, "measured by %s, scope %s", e.source, e.scope);
+        jm_finding_add(r, JM_STATE_OK, "energy", text, "", "");
+    } else {
+        jm_finding_add(r, JM_STATE_NOTE, "energy", e.reason,
+                       "runs have speed and quality, their joules are unavailable",
+                       jm_session_denied(session)
+                           ? "sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj"
+                           : "");
+    }
+    jm_session_close(session);
 }
 
 static void print_text(const struct jm_findings *r, const struct jm_machine *m)

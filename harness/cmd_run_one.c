@@ -12,7 +12,7 @@
 
 #include "backends/loader.h"
 #include "base/file.h"
-#include "harness/energy/integrator.h"
+#include "harness/energy/session.h"
 #include "harness/load/load.h"
 #include "harness/load_record.h"
 #include "harness/paths.h"
@@ -24,7 +24,6 @@
 #include "workloads/model/quantize.h"
 #include "workloads/workload.h"
 
-static const double IDLE_S = 3.0;           /* of idle power before a run, when there is a meter */
 static const uint32_t MAX_SAMPLES = 200000; /* 8 MB of times; answers take more */
 /* Answers compared word for word with the reference kernels, when those have to run for it alone.
  */
@@ -39,12 +38,7 @@ struct run {
     jm_device *device;
     jm_workload *workload;
     char *model, *reference_model, *data, *references; /* paths */
-    const struct jm_meter_ops *meter_ops;
-    jm_meter *meter;
-    char no_meter[JM_ERR_TEXT];
-    jm_integrator *integrator;
-    struct jm_energy energy;
-    double idle_w;
+    jm_session *meters;
     struct jm_load_evidence load;
     struct jm_reference quality, same; /* of the reference model; of this run's own file */
 };
@@ -116,14 +110,22 @@ static void on_load(double fraction, void *user)
 static jm_status on_window(bool open, void *user, jm_err *err)
 {
     struct run *r = user;
-    if (open) {
-        jm_frequency_read("", &r->load.before);
-        return jm_integrator_start(r->meter_ops, r->meter, 0, r->no_meter, &r->integrator, err);
-    }
-    jm_integrator_stop(r->integrator, &r->energy);
-    r->integrator = NULL;
-    jm_frequency_read("", &r->load.after);
-    return JM_OK;
+    jm_frequency_read("", open ? &r->load.before : &r->load.after);
+    return jm_session_phase(r->meters, open ? JM_PHASE_MEASURED : JM_PHASE_COOLDOWN, err);
+}
+
+static jm_status open_meters(struct run *r, jm_err *err)
+{
+    const struct jm_run_config *c = r->c;
+    struct jm_session_config how = { .meters = c->energy,
+                                     .interval_s = c->energy_interval_ms * 1e-3,
+                                     .stated_error = c->energy_error,
+                                     .meter = { .offset_s = c->powerlog_offset_s,
+                                                .gap_s = c->powerlog_gap_s } };
+    if (!jm_meter_scope_find(c->powerlog_scope, &how.meter.scope))
+        return jm_fail(err, JM_EUSAGE, "powerlog_scope is chip, board, node or wall, not '%s'",
+                       c->powerlog_scope);
+    return jm_session_open(&how, &r->meters, err);
 }
 
 static jm_status open_all(struct run *r, jm_err *err)
@@ -150,6 +152,8 @@ static jm_status open_all(struct run *r, jm_err *err)
                                     .batch = c->batch,
                                     .ops = r->backend.ops,
                                     .device = r->device };
+    if (st == JM_OK)
+        st = open_meters(r, err);
     if (st == JM_OK && strcmp(c->reference, "none") != 0) {
         struct jm_workload_config like = w;
         like.model_path = r->reference_model;
@@ -167,6 +171,23 @@ static jm_status open_all(struct run *r, jm_err *err)
     return st;
 }
 
+/* Nothing runs in an idle phase; without a meter it would be of no use. */
+static jm_status idle(struct run *r, enum jm_phase which, jm_err *err)
+{
+    const volatile sig_atomic_t *stop = r->place->stop;
+    if (jm_session_meters(r->meters) == 0 || r->c->energy_idle_s <= 0)
+        return JM_OK;
+    phase(r, which == JM_PHASE_IDLE ? "idle power" : "idle power after");
+    jm_status st = jm_session_phase(r->meters, which, err);
+    double left_s = r->c->energy_idle_s;
+    for (; st == JM_OK && left_s > 0 && !(stop && *stop); left_s -= 0.1) {
+        nanosleep(&(struct timespec){ .tv_nsec = (long)(fmin(left_s, 0.1) * 999999999) }, NULL);
+        jm_progress_update(r->place->progress, 1 - left_s / r->c->energy_idle_s);
+    }
+    jm_progress_end(r->place->progress);
+    return st;
+}
+
 static jm_status measure(struct run *r, jm_err *err)
 {
     const struct jm_run_config *c = r->c;
@@ -179,16 +200,17 @@ static jm_status measure(struct run *r, jm_err *err)
     jm_status st = jm_load_settings(c, &r->load.cfg, err);
     if (st != JM_OK)
         return st;
-    jm_err why = { 0 };
-    if (jm_meter_best(NULL, &r->meter_ops, &r->meter, &why) != JM_OK)
-        snprintf(r->no_meter, sizeof r->no_meter, "%s", why.text);
-    if (r->meter)
-        jm_energy_idle(r->meter_ops, r->meter, IDLE_S, r->place->stop, &r->idle_w, NULL);
+    st = idle(r, JM_PHASE_IDLE, err);
+    if (st == JM_OK)
+        st = jm_session_phase(r->meters, JM_PHASE_WARMUP, err);
+    if (st != JM_OK)
+        return st;
     phase(r, "measuring");
     st = jm_load_measure(r->ops->sut(r->workload), c->find_peak, &r->load, err);
     jm_progress_end(r->place->progress);
-    if (r->integrator)
-        on_window(false, r, NULL);
+    if (st == JM_OK)
+        st = idle(r, JM_PHASE_COOLDOWN, err);
+    jm_session_end(r->meters);
     return st;
 }
 
@@ -268,22 +290,34 @@ static void record_speed(struct run *r, const struct jm_latency *l, double chars
     row->tpot_p99_ms = l->tpot_p99_s * 1e3;
 }
 
-static void record_energy(struct run *r, double chars)
+static void record_energy(struct run *r, double chars, double tokens_out)
 {
     struct jm_record *row = r->row;
-    const struct jm_energy *e = &r->energy;
-    if (!e->available) {
-        jm_record_text(row->energy_reason, e->reason);
+    struct jm_energy e;
+    jm_session_energy(r->meters, &e);
+    jm_record_text(row->energy_reason, e.reason);
+    jm_record_text(row->energy_source, e.source);
+    jm_record_text(row->energy_scope, e.scope);
+    if (!e.available)
         return;
-    }
-    jm_record_text(row->energy_source, e->source);
-    jm_record_text(row->energy_scope, e->scope);
-    row->energy_j = e->joules;
-    row->energy_j_per_query = e->joules / r->load.result.n;
-    row->energy_j_per_1000_chars = e->joules / chars * 1000;
-    row->power_average_w = e->average_w;
-    row->power_idle_w = r->idle_w;
-    row->energy_error_j = e->error_j;
+    jm_record_text(row->energy_valid, e.valid ? "yes" : "no");
+    row->energy_j = e.joules;
+    row->energy_net_j = e.net_j;
+    row->energy_j_per_query = e.joules / r->load.result.n;
+    row->energy_net_j_per_query = e.net_j / r->load.result.n;
+    row->energy_j_per_token = tokens_out > 0 ? e.joules / tokens_out : NAN;
+    row->energy_j_per_1000_chars = e.joules / chars * 1000;
+    row->power_average_w = e.average_w;
+    row->power_idle_w = e.idle_w;
+    row->power_idle_after_w = e.idle_after_w;
+    row->power_peak_w = e.peak_w;
+    row->energy_error_j = e.error_j;
+    row->energy_net_error_j = e.net_error_j;
+    row->energy_min_window_s = isfinite(e.min_window_s) ? e.min_window_s : NAN;
+    row->energy_update_s = e.update_s;
+    row->energy_interval_s = e.interval_s;
+    row->energy_readings = e.readings;
+    row->energy_wraps = e.wraps;
 }
 
 static double source_chars(const struct run *r)
@@ -380,7 +414,7 @@ static jm_status record_results(struct run *r, bool whole, jm_err *err)
     double chars = source_chars(r);
     record_speed(r, &l, chars);
     jm_record_load(r->row, &r->load, &l);
-    record_energy(r, chars);
+    record_energy(r, chars, l.tokens_out_per_s * l.duration_s);
     if (whole && l.duration_s < r->c->min_duration_s)
         snprintf(r->row->status_reason, sizeof r->row->status_reason,
                  "measured for %.2f s of the %g s asked for", l.duration_s, r->c->min_duration_s);
@@ -420,6 +454,8 @@ static jm_status write_folder(struct run *r, jm_err *err)
     if (st == JM_OK)
         st = jm_load_write_peak(dir, &r->load.peak, err);
     if (st == JM_OK)
+        st = jm_session_write(r->meters, dir, err);
+    if (st == JM_OK)
         st = jm_folder_machine(dir, "", err);
     if (st == JM_OK)
         st = jm_folder_manifest(dir, r->row, r->c, err);
@@ -439,8 +475,7 @@ static void close_all(struct run *r)
     if (r->device)
         r->backend.ops->close(r->device);
     jm_backend_unload(&r->backend);
-    if (r->meter)
-        r->meter_ops->close(r->meter);
+    jm_session_close(r->meters);
     jm_reference_free(&r->quality);
     jm_reference_free(&r->same);
     free(r->model);
@@ -462,7 +497,7 @@ void jm_run_skip(const struct jm_run_config *c, const struct jm_run_place *place
 jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *place,
                      struct jm_record *row, jm_err *err)
 {
-    struct run r = { .c = c, .place = place, .row = row, .idle_w = NAN };
+    struct run r = { .c = c, .place = place, .row = row };
     jm_record_clear(row);
     record_identity(&r);
     r.references = jm_asprintf("%s/references", place->results);

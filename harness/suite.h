@@ -30,7 +30,12 @@ struct jm_run_config {
     char languages[256];                 /* comma separated; "": all */
     double warmup_s, min_duration_s;
     uint64_t min_queries, seed;
-    double min_quality;  /* of the reference's, at which the run is valid */
+    double min_quality; /* of the reference's, at which the run is valid */
+    char energy[256];   /* meters: auto, none, or NAME[=FILE],... */
+    double energy_idle_s, energy_error;
+    uint32_t energy_interval_ms;
+    double powerlog_offset_s, powerlog_gap_s;
+    char powerlog_scope[8];
     char reference[512]; /* model whose quality is the reference; "": as given; "none" */
 };
 

@@ -2,6 +2,8 @@
 /* See meter.h. */
 #include "harness/energy/meter.h"
 
+#include <string.h>
+
 #include "harness/energy/papi.h"
 #include "harness/energy/powercap.h"
 
@@ -10,30 +12,37 @@ static const struct jm_meter_ops *const table[] = { &jm_powercap_ops, &jm_papi_o
 
 enum { TABLE_N = sizeof table / sizeof table[0] };
 
+static const char *const scopes[] = { [JM_SCOPE_CHIP] = "chip",
+                                      [JM_SCOPE_BOARD] = "board",
+                                      [JM_SCOPE_NODE] = "node",
+                                      [JM_SCOPE_WALL] = "wall" };
+
 const struct jm_meter_ops *const *jm_meters(size_t *n)
 {
     *n = TABLE_N;
     return table;
 }
 
-jm_status jm_meter_best(const struct jm_meter_config *config, const struct jm_meter_ops **ops,
-                        jm_meter **out, jm_err *err)
+const struct jm_meter_ops *jm_meter_find(const char *name)
 {
-    jm_err why = { .status = JM_OK };
+    for (size_t i = 0; i < TABLE_N; i++)
+        if (strcmp(table[i]->name, name) == 0)
+            return table[i];
+    return NULL;
+}
 
-    *ops = NULL;
-    *out = NULL;
-    for (size_t i = 0; i < TABLE_N; i++) {
-        jm_err e = { .status = JM_OK };
-        jm_status st = table[i]->open(config, out, &e);
-        if (st == JM_OK) {
-            *ops = table[i];
-            return JM_OK;
-        }
-        if (why.status == JM_OK || (why.status == JM_EUNSUPPORTED && st != JM_EUNSUPPORTED)) {
-            why = e;
-            why.status = st;
+const char *jm_meter_scope_name(enum jm_meter_scope scope)
+{
+    return scopes[scope];
+}
+
+bool jm_meter_scope_find(const char *name, enum jm_meter_scope *out)
+{
+    for (size_t i = 0; i < sizeof scopes / sizeof scopes[0]; i++) {
+        if (strcmp(scopes[i], name) == 0) {
+            *out = (enum jm_meter_scope)i;
+            return true;
         }
     }
-    return jm_fail(err, why.status, "%s", why.text);
+    return false;
 }

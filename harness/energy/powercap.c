@@ -4,22 +4,16 @@
 #include "harness/energy/powercap.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/file.h"
-
-static const char default_root[] = "/sys/class/powercap";
-static const char default_cpuinfo[] = "/proc/cpuinfo";
+#include "harness/energy/sysfs.h"
 
 struct zone {
     char *path; /* of energy_uj, owned */
-    char name[64];
-    bool counted;
+    struct jm_meter_domain d;
     uint64_t range_uj, last_uj;
     double joules;
 };
@@ -29,88 +23,36 @@ struct jm_meter {
     uint32_t n, wraps;
 };
 
-/* A small text file without its final newline. Returns 0 or an errno. */
-static int text_read(const char *path, char *buf, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC), e = 0;
-
-    buf[0] = '\0';
-    if (fd < 0)
-        return errno;
-    ssize_t n = read(fd, buf, size - 1);
-    if (n < 0) {
-        e = errno;
-        n = 0;
-    }
-    close(fd);
-    buf[n] = '\0';
-    buf[strcspn(buf, "\n")] = '\0';
-    return e;
-}
-
-static bool number_parse(const char *text, uint64_t *out)
-{
-    char *end;
-
-    if (text[0] < '0' || text[0] > '9')
-        return false;
-    errno = 0;
-    unsigned long long v = strtoull(text, &end, 10);
-    *out = v;
-    return errno == 0 && *end == '\0';
-}
-
-static jm_status number_read(const char *path, uint64_t *out, jm_err *err)
-{
-    char text[64];
-    int e = text_read(path, text, sizeof text);
-
-    if (e == EACCES || e == EPERM)
-        return jm_fail(err, JM_EIO,
-                       "%s: no permission; run as root, or allow it with: chmod a+r %s", path,
-                       path);
-    if (e != 0)
-        return jm_fail(err, JM_EIO, "%s: %s", path, strerror(e));
-    if (!number_parse(text, out))
-        return jm_fail(err, JM_EINPUT, "%s: '%.20s' is not a number", path, text);
-    return JM_OK;
-}
-
-/* Text of ROOT/DIR/FILE; empty when there is none. */
-static void zone_text(const char *root, const char *dir, const char *file, char *buf, size_t size)
-{
-    char *path = jm_asprintf("%s/%s/%s", root, dir, file);
-
-    buf[0] = '\0';
-    if (path && text_read(path, buf, size) != 0)
-        buf[0] = '\0';
-    free(path);
-}
-
 /* "package-0", or "package-0/dram" for a zone inside another. False without a name. */
 static bool zone_name(const char *root, const char *dir, char *out, size_t size)
 {
-    char own[32], parent[28] = "", up[64];
+    char own[32], parent[28] = "", up[64], *path = jm_asprintf("%s/%s", root, dir);
     const char *first = strchr(dir, ':'), *last = strrchr(dir, ':');
 
-    zone_text(root, dir, "name", own, sizeof own);
+    own[0] = '\0';
+    if (path)
+        jm_sysfs_text_in(path, "name", own, sizeof own);
+    free(path);
     if (own[0] == '\0')
         return false;
     if (first && last != first && (size_t)(last - dir) < sizeof up) {
         memcpy(up, dir, (size_t)(last - dir));
         up[last - dir] = '\0';
-        zone_text(root, up, "name", parent, sizeof parent);
+        path = jm_asprintf("%s/%s", root, up);
+        if (path)
+            jm_sysfs_text_in(path, "name", parent, sizeof parent);
+        free(path);
     }
     snprintf(out, size, "%s%s%s", parent, parent[0] ? "/" : "", own);
     return true;
 }
 
-static bool zone_known(const jm_meter *m, const char *name)
+static int zone_find(const jm_meter *m, const char *name)
 {
     for (uint32_t i = 0; i < m->n; i++)
-        if (strcmp(m->zone[i].name, name) == 0)
-            return true;
-    return false;
+        if (strcmp(m->zone[i].d.name, name) == 0)
+            return (int)i;
+    return -1;
 }
 
 static jm_status zone_add(jm_meter *m, const char *root, const char *dir, jm_err *err)
@@ -118,18 +60,26 @@ static jm_status zone_add(jm_meter *m, const char *root, const char *dir, jm_err
     char name[64], range[64];
 
     /* The memory-mapped interface shows the same domains again. */
-    if (!zone_name(root, dir, name, sizeof name) || zone_known(m, name))
+    if (!zone_name(root, dir, name, sizeof name) || zone_find(m, name) >= 0)
         return JM_OK;
     if (m->n == JM_METER_DOMAINS)
         return jm_fail(err, JM_EUNSUPPORTED, "%s: more than %d zones", root, JM_METER_DOMAINS);
     struct zone *z = &m->zone[m->n];
-    snprintf(z->name, sizeof z->name, "%s", name);
-    zone_text(root, dir, "max_energy_range_uj", range, sizeof range);
-    if (!number_parse(range, &z->range_uj))
-        z->range_uj = 0;
+    /* The files count microjoules; the hardware's own step, 15 to 61 of them, is hidden. */
+    z->d = (struct jm_meter_domain){ .kind = JM_METER_COUNTER, .parent = -1, .step = 61e-6 };
+    snprintf(z->d.name, sizeof z->d.name, "%s", name);
     z->path = jm_asprintf("%s/%s/energy_uj", root, dir);
-    if (!z->path)
+    char *folder = jm_asprintf("%s/%s", root, dir);
+    if (!z->path || !folder) {
+        free(z->path);
+        free(folder);
         return jm_fail(err, JM_ENOMEM, "no memory for the zones of %s", root);
+    }
+    jm_sysfs_text_in(folder, "max_energy_range_uj", range, sizeof range);
+    if (!jm_sysfs_parse_u64(range, &z->range_uj))
+        z->range_uj = 0;
+    z->d.range_j = (double)z->range_uj * 1e-6;
+    free(folder);
     m->n++;
     return JM_OK;
 }
@@ -158,31 +108,53 @@ static jm_status zones_find(jm_meter *m, const char *root, jm_err *err)
     return st;
 }
 
-static bool name_ends(const char *name, const char *end)
+static bool zone_is(const struct zone *z, const char *word)
 {
-    size_t n = strlen(name), k = strlen(end);
-    return n >= k && strcmp(name + n - k, end) == 0;
+    const char *own = strrchr(z->d.name, '/');
+    return strcmp(own ? own + 1 : z->d.name, word) == 0;
 }
 
-/* Packages and their memory; without a package the whole platform. Core and uncore lie inside a
- * package, and the platform counter covers all of it. */
+static bool zone_is_package(const struct zone *z)
+{
+    return strncmp(z->d.name, "package-", 8) == 0 && strchr(z->d.name, '/') == NULL;
+}
+
+/* Packages and their memory are counted; without a package the whole platform. Core and uncore lie
+ * inside a package, memory beside it; the platform counter, psys, covers all of them. */
 static bool zones_choose(jm_meter *m)
 {
     bool package = false, any = false;
+    int psys = zone_find(m, "psys");
 
     for (uint32_t i = 0; i < m->n; i++)
-        package |= strncmp(m->zone[i].name, "package-", 8) == 0;
+        package |= zone_is_package(&m->zone[i]);
     for (uint32_t i = 0; i < m->n; i++) {
         struct zone *z = &m->zone[i];
-        bool nested = strchr(z->name, '/') != NULL;
-        if (package)
-            z->counted = (!nested && strncmp(z->name, "package-", 8) == 0) ||
-                         strcmp(z->name, "dram") == 0 || name_ends(z->name, "/dram");
-        else
-            z->counted = strcmp(z->name, "psys") == 0;
-        any |= z->counted;
+        const char *slash = strchr(z->d.name, '/');
+        char up[sizeof z->d.name];
+        bool dram = zone_is(z, "dram"), is_psys = (int)i == psys;
+        snprintf(up, sizeof up, "%.*s", slash ? (int)(slash - z->d.name) : 0, z->d.name);
+        z->d.parent = is_psys ? -1 : (slash && !dram) ? zone_find(m, up) : psys;
+        z->d.scope = is_psys ? JM_SCOPE_BOARD : JM_SCOPE_CHIP;
+        z->d.counted = package ? zone_is_package(z) || dram : is_psys;
+        any |= z->d.counted;
     }
     return any;
+}
+
+/* Takes zone i out; what it contained is then contained in what contained it. */
+static void zone_drop(jm_meter *m, uint32_t i)
+{
+    int up = m->zone[i].d.parent;
+
+    free(m->zone[i].path);
+    memmove(&m->zone[i], &m->zone[i + 1], (m->n - i - 1) * sizeof m->zone[0]);
+    m->n--;
+    for (uint32_t k = 0; k < m->n; k++) {
+        int *parent = &m->zone[k].d.parent;
+        *parent = *parent == (int)i ? up : *parent;
+        *parent -= *parent > (int)i;
+    }
 }
 
 /* First readings. A zone outside the sum that cannot be read is dropped. */
@@ -190,32 +162,15 @@ static jm_status zones_start(jm_meter *m, jm_err *err)
 {
     for (uint32_t i = 0; i < m->n;) {
         struct zone *z = &m->zone[i];
-        jm_status st = number_read(z->path, &z->last_uj, z->counted ? err : NULL);
-        if (st == JM_OK) {
+        jm_status st = jm_sysfs_u64(z->path, &z->last_uj, z->d.counted ? err : NULL);
+        if (st == JM_OK)
             i++;
-        } else if (z->counted) {
+        else if (z->d.counted)
             return st;
-        } else {
-            free(z->path);
-            memmove(z, z + 1, (m->n - i - 1) * sizeof *z);
-            m->n--;
-        }
+        else
+            zone_drop(m, i);
     }
     return JM_OK;
-}
-
-static bool is_virtual(const char *cpuinfo)
-{
-    char line[8192];
-    bool found = false;
-    FILE *f = fopen(cpuinfo, "re");
-
-    if (!f)
-        return false;
-    while (!found && fgets(line, sizeof line, f))
-        found = strncmp(line, "flags", 5) == 0 && strstr(line, " hypervisor") != NULL;
-    fclose(f);
-    return found;
 }
 
 static void powercap_close(jm_meter *m)
@@ -227,25 +182,35 @@ static void powercap_close(jm_meter *m)
     free(m);
 }
 
+static jm_status no_zones(const char *root, const char *dir, jm_err *err)
+{
+    char *cpuinfo = jm_asprintf("%s/proc/cpuinfo", root);
+    bool virtual = cpuinfo && jm_sysfs_is_virtual(cpuinfo);
+
+    free(cpuinfo);
+    return jm_fail(err, JM_EUNSUPPORTED, "%s: no RAPL zones (%s)", dir,
+                   virtual ? "virtual machine"
+                           : "no such counter, or kernel module intel_rapl_msr is not loaded");
+}
+
 static jm_status powercap_open(const struct jm_meter_config *config, jm_meter **out, jm_err *err)
 {
-    const char *root = config && config->root ? config->root : default_root;
-    const char *cpuinfo = config && config->cpuinfo ? config->cpuinfo : default_cpuinfo;
+    const char *root = config && config->root ? config->root : "";
+    char *dir = jm_asprintf("%s/sys/class/powercap", root);
     jm_meter *m = calloc(1, sizeof *m);
 
     *out = NULL;
-    if (!m)
-        return jm_fail(err, JM_ENOMEM, "no memory for an energy meter");
-    jm_status st = zones_find(m, root, err);
+    jm_status st =
+        m && dir ? JM_OK : jm_fail(err, JM_ENOMEM, "powercap: no memory for an energy meter");
+    if (st == JM_OK)
+        st = zones_find(m, dir, err);
     if (st == JM_OK && m->n == 0)
-        st = jm_fail(err, JM_EUNSUPPORTED, "%s: no RAPL zones (%s)", root,
-                     is_virtual(cpuinfo) ? "virtual machine"
-                                         : "no such counter, or kernel module intel_rapl_msr "
-                                           "is not loaded");
+        st = no_zones(root, dir, err);
     if (st == JM_OK && !zones_choose(m))
-        st = jm_fail(err, JM_EUNSUPPORTED, "%s: neither a package nor a psys zone", root);
+        st = jm_fail(err, JM_EUNSUPPORTED, "%s: neither a package nor a psys zone", dir);
     if (st == JM_OK)
         st = zones_start(m, err);
+    free(dir);
     if (st != JM_OK) {
         powercap_close(m);
         return st;
@@ -261,16 +226,13 @@ static uint32_t powercap_count(const jm_meter *m)
 
 static void powercap_domain(const jm_meter *m, uint32_t i, struct jm_meter_domain *out)
 {
-    const struct zone *z = &m->zone[i];
-
-    *out = (struct jm_meter_domain){ .counted = z->counted, .range_j = (double)z->range_uj * 1e-6 };
-    snprintf(out->name, sizeof out->name, "%s", z->name);
+    *out = m->zone[i].d;
 }
 
 static jm_status zone_step(jm_meter *m, struct zone *z, jm_err *err)
 {
     uint64_t now_uj;
-    jm_status st = number_read(z->path, &now_uj, err);
+    jm_status st = jm_sysfs_u64(z->path, &now_uj, err);
 
     if (st != JM_OK)
         return st;
@@ -288,37 +250,28 @@ static jm_status zone_step(jm_meter *m, struct zone *z, jm_err *err)
     return JM_OK;
 }
 
-static jm_status powercap_read(jm_meter *m, double *joules, uint32_t *wraps, jm_err *err)
+static jm_status powercap_read(jm_meter *m, double *value, uint32_t *wraps, jm_err *err)
 {
     jm_status first = JM_OK;
 
     for (uint32_t i = 0; i < m->n; i++) {
         struct zone *z = &m->zone[i];
-        jm_status st = zone_step(m, z, z->counted ? err : NULL);
-        if (st != JM_OK && z->counted && first == JM_OK)
+        jm_status st = zone_step(m, z, z->d.counted ? err : NULL);
+        if (st != JM_OK && z->d.counted && first == JM_OK)
             first = st;
-        joules[i] = z->joules;
+        value[i] = z->joules;
     }
     *wraps = m->wraps;
     return first;
 }
 
-/* The files count microjoules; the hardware's own step, 15 to 61 of them, is hidden. */
-static double powercap_resolution(const jm_meter *m)
-{
-    (void)m;
-    return 61e-6;
-}
-
 const struct jm_meter_ops jm_powercap_ops = {
     .name = "powercap",
     .summary = "RAPL counters of the processor through /sys/class/powercap",
-    .scope = "chip",
     .update_s = 0.001,
     .open = powercap_open,
     .close = powercap_close,
     .count = powercap_count,
     .domain = powercap_domain,
     .read = powercap_read,
-    .resolution_j = powercap_resolution,
 };

@@ -87,15 +87,28 @@ enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
     U(frequency_end_khz, "kHz", "mean clock of all cores after it") \
     U(throttle_events, "", "thermal throttling of cores in between") \
     T(frequency_reason, "", "why clock or throttling are unavailable") \
-    T(energy_source, "", "meter that measured") \
-    T(energy_scope, "", "what the meter covers") \
-    T(energy_reason, "", "why energy is unavailable") \
+    T(energy_source, "", "meters that measured, joined by +; estimated: a model, no measurement") \
+    T(energy_scope, "", "what they cover: chip, board, node or wall") \
+    T(energy_valid, "", "yes, or no: error too large, or idle power changed") \
+    T(energy_reason, "", "why energy is unavailable, not valid or not net") \
     D(energy_j, "J", "energy over the measured time") \
+    D(energy_net_j, "J", "the same less idle power over that time") \
     D(energy_j_per_query, "J", "energy over queries") \
+    D(energy_net_j_per_query, "J", "net energy over queries") \
+    D(energy_j_per_token, "J", "energy over answer tokens") \
     D(energy_j_per_1000_chars, "J", "energy over 1000 source characters") \
+    D(energy_j_per_megapixel, "J", "energy over a million pixels of the answers") \
     D(power_average_w, "W", "energy over duration") \
-    D(power_idle_w, "W", "power before the run") \
-    D(energy_error_j, "J", "bound of the error of energy_j") \
+    D(power_peak_w, "W", "highest mean power of a step of the meter") \
+    D(power_idle_w, "W", "mean power of the idle phase before") \
+    D(power_idle_after_w, "W", "mean power of the idle phase after") \
+    D(energy_error_j, "J", "bound of the error of energy_j, without the meter's gain error") \
+    D(energy_net_error_j, "J", "bound of the error of energy_net_j") \
+    D(energy_min_window_s, "s", "measured time that keeps the stated error at this power") \
+    D(energy_update_s, "s", "time between values of the slowest meter") \
+    D(energy_interval_s, "s", "time between its readings") \
+    U(energy_readings, "", "readings in the measured time") \
+    U(energy_wraps, "", "counter wrap-arounds in it") \
     T(quality_metric, "", "name of the metric") \
     D(quality_value, "", "mean over languages of the corpus score") \
     D(quality_reference, "", "the reference run's quality_value") \
