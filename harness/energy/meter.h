@@ -39,11 +39,12 @@ struct jm_meter_domain {
     enum jm_meter_scope scope;
     enum jm_meter_part part;
     enum jm_meter_kind kind;
-    int parent;     /* the domain of this meter that contains this one, -1: none */
-    bool counted;   /* in the meter's sum; never together with a domain that contains it */
-    double range_j; /* a counter wraps here; 0: unknown or never */
-    double step;    /* least difference shown, in J (counter) or W (power) */
-    double gap_s;   /* readings farther apart void the window; 0: any distance will do */
+    int parent;      /* the domain of this meter that contains this one, -1: none */
+    bool counted;    /* in the meter's sum; never together with a domain that contains it */
+    double range_j;  /* a counter wraps here; 0: unknown or never */
+    double step;     /* least difference shown, in J (counter) or W (power) */
+    double update_s; /* a value may be so old; 0: as the meter's */
+    double gap_s;    /* readings farther apart void the window; 0: any distance will do */
 };
 
 /* One reading with its own time (jm_now_ns), value: [count]. */

@@ -4,11 +4,20 @@
 
 #include <string.h>
 
+#include "harness/energy/battery.h"
+#include "harness/energy/estimate.h"
+#include "harness/energy/hwmon.h"
+#include "harness/energy/ipmi.h"
+#include "harness/energy/nvml.h"
 #include "harness/energy/papi.h"
 #include "harness/energy/powercap.h"
+#include "harness/energy/powerlog.h"
 
 /* sysfs first: PAPI's powercap component shows a whole counter where it should show nothing. */
-static const struct jm_meter_ops *const table[] = { &jm_powercap_ops, &jm_papi_ops };
+static const struct jm_meter_ops *const table[] = {
+    &jm_powercap_ops, &jm_papi_ops, &jm_nvml_ops,     &jm_hwmon_ops,
+    &jm_battery_ops,  &jm_ipmi_ops, &jm_powerlog_ops, &jm_estimate_ops,
+};
 
 enum { TABLE_N = sizeof table / sizeof table[0] };
 

@@ -51,7 +51,7 @@ static double event_scale(const PAPI_event_info_t *e, enum jm_meter_kind *kind)
         { "nJ", 1e-9, JM_METER_COUNTER }, { "W", 1.0, JM_METER_POWER },
         { "mW", 1e-3, JM_METER_POWER },   { "uW", 1e-6, JM_METER_POWER },
     };
-    static const char *const setting[] = { "limit", "max", "min_", "cap:", "range" };
+    static const char *const setting[] = { "limit", "max", "min_", "_cap:", "range" };
 
     for (size_t i = 0; i < sizeof setting / sizeof setting[0]; i++)
         if (has(e->symbol, setting[i]))
@@ -80,7 +80,7 @@ static void event_words(const PAPI_event_info_t *e, char *words, size_t size)
     snprintf(name, sizeof name, "powercap:::NAME:%s", zone + strlen("ENERGY_UJ:"));
     if (PAPI_event_name_to_code(name, &code) == PAPI_OK &&
         PAPI_get_event_info(code, &info) == PAPI_OK && info.long_descr[0])
-        snprintf(words, size, "%s", info.long_descr);
+        snprintf(words, size, "%.*s", (int)strcspn(info.long_descr, "\n"), info.long_descr);
 }
 
 static enum what event_what(const char *words)

@@ -253,6 +253,19 @@ static bool watch_one(struct watched *w, double value, int64_t now_ns)
     return ++w->changes >= CHANGES;
 }
 
+static double claimed_s(const struct jm_meter_ops *ops, const jm_meter *meter)
+{
+    double s = 0.0;
+
+    for (uint32_t i = 0; i < ops->count(meter); i++) {
+        struct jm_meter_domain d;
+        ops->domain(meter, i, &d);
+        if (d.counted)
+            s = fmax(s, d.update_s > 0.0 ? d.update_s : ops->update_s);
+    }
+    return s;
+}
+
 double jm_meter_update_s(const struct jm_meter_ops *ops, jm_meter *meter, double limit_s)
 {
     double value[JM_METER_DOMAINS], longest_s = 0.0;
@@ -262,10 +275,10 @@ double jm_meter_update_s(const struct jm_meter_ops *ops, jm_meter *meter, double
     bool done = false;
 
     if (ops->slow || !ops->read || ops->estimated || !watch_all(ops, meter, w))
-        return ops->update_s;
+        return claimed_s(ops, meter);
     while (!done && (double)(jm_now_ns() - start_ns) * 1e-9 < limit_s) {
         if (ops->read(meter, value, &wraps, NULL) != JM_OK)
-            return ops->update_s;
+            return claimed_s(ops, meter);
         int64_t now_ns = jm_now_ns();
         done = true;
         for (uint32_t i = 0; i < n; i++)
@@ -273,7 +286,7 @@ double jm_meter_update_s(const struct jm_meter_ops *ops, jm_meter *meter, double
     }
     for (uint32_t i = 0; i < n; i++) {
         if (w[i].watch && w[i].changes < LEAST)
-            return ops->update_s;
+            return claimed_s(ops, meter);
         longest_s = w[i].watch ? fmax(longest_s, w[i].longest_s) : longest_s;
     }
     return longest_s;
