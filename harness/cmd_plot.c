@@ -413,6 +413,7 @@ static const struct plot {
     const char *heading, *caption;
     size_t (*data)(FILE *f, const struct job *j); /* returns how much there is to draw */
     const char *nothing;                          /* why there may be nothing */
+    bool energy;                                  /* shows joules */
 } plots[] = {
     { .name = "latency",
       .heading = "Latency",
@@ -435,8 +436,13 @@ static const struct plot {
       .caption = "Each point: one run; energy metered over the measured window. Up and left is "
                  "better.",
       .data = data_quality_energy,
-      .nothing = "no energy was measured" },
+      .nothing = "no energy was measured",
+      .energy = true },
 };
+
+static const char estimated_caption[] =
+    "Each point: one run; joules of at least one run are estimated from processor time and a power "
+    "model.";
 
 static jm_status run_gnuplot(char *const argv[], jm_err *err)
 {
@@ -453,6 +459,15 @@ static jm_status run_gnuplot(char *const argv[], jm_err *err)
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         return jm_fail(err, JM_EIO, "gnuplot failed on %s; its message is above", argv[2]);
     return JM_OK;
+}
+
+/* What a model guessed is never drawn as if a meter had measured it. */
+static bool any_estimated(const struct table *t)
+{
+    for (size_t r = 1; r < t->rows; r++)
+        if (strstr(text_at(t, r, "energy_source"), "estimated"))
+            return true;
+    return false;
 }
 
 static jm_status draw(const struct job *j, const struct plot *p, jm_err *err)
@@ -475,11 +490,18 @@ static jm_status draw(const struct job *j, const struct plot *p, jm_err *err)
     list_values(j->t, "host_cpu", cpus, sizeof cpus);
     char *script = jm_asprintf("%s/%s.gp", j->scripts, p->name);
     char *out = jm_asprintf("%s/%s", j->out, p->name);
-    char *heading = jm_asprintf("%s: %s on %s", p->heading, models, cpus);
-    char *argv[] = {
-        "gnuplot",          "-c", script, (char *)j->data, out, heading, (char *)p->caption,
-        (char *)j->scripts, NULL
-    };
+    bool estimated = p->energy && any_estimated(j->t);
+    char *heading = jm_asprintf("%s%s: %s on %s", p->heading,
+                                estimated ? " (estimated, not measured)" : "", models, cpus);
+    char *argv[] = { "gnuplot",
+                     "-c",
+                     script,
+                     (char *)j->data,
+                     out,
+                     heading,
+                     (char *)(estimated ? estimated_caption : p->caption),
+                     (char *)j->scripts,
+                     NULL };
     jm_status st = script && out && heading ? run_gnuplot(argv, err)
                                             : jm_fail(err, JM_ENOMEM, "plot: out of memory");
     if (st == JM_OK && !j->quiet)

@@ -118,8 +118,18 @@ static void print_number(double v, int width, int decimals)
 
 static void print_header(void)
 {
-    printf("%-22s %-7s %8s %10s %10s %10s %9s %8s %7s %-10s %s\n", "run", "format", "MB",
-           "queries/s", "tokens/s", "p50 ms", "p99 ms", "chrF2++", "of ref", "tier", "valid");
+    printf("%-22s %-7s %8s %10s %10s %10s %9s %9s %8s %7s %-10s %s\n", "run", "format", "MB",
+           "queries/s", "tokens/s", "p50 ms", "p99 ms", "J/query", "chrF2++", "of ref", "tier",
+           "valid");
+}
+
+/* A figure that is not what it seems is not left without a word. */
+static void print_energy_note(const struct jm_record *r)
+{
+    if (strstr(r->energy_source, "estimated"))
+        fputs("  joules estimated, not measured", stdout);
+    if (r->energy_source[0] && r->energy_reason[0])
+        printf("  energy: %s", r->energy_reason);
 }
 
 static void print_row(const struct jm_record *r)
@@ -130,6 +140,7 @@ static void print_row(const struct jm_record *r)
     print_number(r->tokens_out_per_s, 10, 0);
     print_number(r->latency_p50_ms, 10, 2);
     print_number(r->latency_p99_ms, 9, 2);
+    print_number(r->energy_j_per_query, 9, 3);
     print_number(r->quality_value, 8, 2);
     print_number(r->quality_ratio * 100, 6, 1);
     printf("%c %-10s %s", isnan(r->quality_ratio) ? ' ' : '%',
@@ -138,6 +149,7 @@ static void print_row(const struct jm_record *r)
         printf("  %s: %s", r->status, r->status_reason);
     else if (*r->status_reason)
         printf("  %s", r->status_reason);
+    print_energy_note(r);
     putchar('\n');
     fflush(stdout);
 }

@@ -93,8 +93,8 @@ static bool collect(int fd, char *text, size_t size)
 
 static jm_status run(const struct command *c, char *text, size_t size, jm_err *err)
 {
-    int fd, status = 0;
-    pid_t pid;
+    int fd = -1, status = 0;
+    pid_t pid = -1;
     int e = spawn(c, &fd, &pid);
 
     if (e != 0)

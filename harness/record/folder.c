@@ -164,7 +164,8 @@ static void add_settings(cJSON *json, const struct jm_run_config *config)
     }
 }
 
-static const char *const names[] = { "samples.csv", "peak.csv", "machine.json", "topology.xml" };
+static const char *const names[] = { "samples.csv", "peak.csv",     "power.csv",
+                                     "energy.csv",  "machine.json", "topology.xml" };
 enum { N_NAMES = sizeof names / sizeof names[0] };
 
 void jm_folder_remove(const char *dir)
@@ -188,7 +189,7 @@ static jm_status add_files(cJSON *files, const char *dir, jm_err *err)
         jm_err e = { .status = JM_OK };
         jm_status st = jm_sha256_file(path, hex, &e);
         free(path);
-        if (st == JM_ENOTFOUND) /* an interrupted run lacks some */
+        if (st == JM_ENOTFOUND) /* no meter, or an interrupted run */
             continue;
         if (st != JM_OK)
             return jm_fail(err, st, "%s", e.text);
