@@ -210,7 +210,6 @@ static jm_status measure(struct run *r, jm_err *err)
     jm_progress_end(r->place->progress);
     if (st == JM_OK)
         st = idle(r, JM_PHASE_COOLDOWN, err);
-    jm_session_end(r->meters);
     return st;
 }
 
@@ -505,6 +504,7 @@ jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *p
     if (st == JM_OK) {
         record_model(&r);
         st = measure(&r, err);
+        jm_session_end(r.meters);
     }
     if (st == JM_OK || st == JM_EINTERRUPTED) {
         jm_err why = { 0 };

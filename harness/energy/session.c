@@ -186,6 +186,9 @@ jm_status jm_session_phase(jm_session *s, enum jm_phase phase, jm_err *err)
 
 void jm_session_end(jm_session *s)
 {
+    if (!s || s->ended)
+        return;
+    s->ended = true;
     for (size_t i = 0; i < s->n; i++) {
         struct jm_channel *c = &s->channel[i];
         if (!c->recorder)

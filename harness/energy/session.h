@@ -62,7 +62,7 @@ bool jm_session_denied(const jm_session *s);
 /* Begins a phase, ends the one before. The first starts to read. */
 jm_status jm_session_phase(jm_session *s, enum jm_phase phase, jm_err *err);
 
-/* Ends the last phase and all reading. */
+/* Ends the last phase and all reading. Takes NULL; a second call does nothing. */
 void jm_session_end(jm_session *s);
 
 /* After end. s may be NULL: unavailable. */

@@ -18,7 +18,7 @@ struct jm_channel {
 struct jm_session {
     struct jm_channel channel[JM_SESSION_METERS];
     size_t n;
-    bool started, denied;
+    bool started, ended, denied;
     enum jm_phase phase; /* JM_PHASES: none */
     double interval_s, stated_error;
     char reason[JM_ENERGY_REASON]; /* why there are no meters */
