@@ -4,6 +4,7 @@
 #ifndef JM_HARNESS_COMMANDS_H
 #define JM_HARNESS_COMMANDS_H
 
+int jm_cmd_compare(int argc, char **argv);
 int jm_cmd_doctor(int argc, char **argv);
 int jm_cmd_list(int argc, char **argv);
 int jm_cmd_plot(int argc, char **argv);

@@ -20,6 +20,9 @@ enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
     T(time_utc, "", "start, ISO 8601, UTC") \
     T(joulemark_version, "", "version of the program") \
     T(commit, "", "source revision it was built from") \
+    T(ab_id, "", "session of alternating runs; empty: none") \
+    T(ab_side, "", "A or B in that session") \
+    U(ab_pair, "", "number of the pair, from 1") \
     T(suite, "", "name of the suite file") \
     T(run_name, "", "section of the suite file") \
     T(status, "", "complete, invalid, interrupted, failed or not run") \
