@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* joulemark compare: two results files, or the two sides of alternating runs in one. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "harness/commands.h"
+#include "harness/compare/option.h"
 #include "harness/compare/print.h"
 #include "harness/compare/select.h"
 #include "harness/exit_code.h"
@@ -37,30 +37,6 @@ struct request {
     struct jm_report_how how;
 };
 
-/* "3%" or "0.03". */
-static bool parse_share(const char *s, double *out)
-{
-    char *end;
-    double v = strtod(s, &end);
-    if (*end == '%' && end != s) {
-        v /= 100.0;
-        end++;
-    }
-    *out = v;
-    return end != s && !*end && v > 0.0 && v < 10.0;
-}
-
-/* The value of "--name VALUE" or "--name=VALUE"; NULL: another option, or no value. */
-static const char *value_of(const char *name, int argc, char **argv, int *i)
-{
-    size_t n = strlen(name);
-    if (strncmp(argv[*i], name, n) != 0)
-        return NULL;
-    if (argv[*i][n] == '=')
-        return argv[*i] + n + 1;
-    return argv[*i][n] == '\0' && *i + 1 < argc ? argv[++*i] : NULL;
-}
-
 static bool parse_option(struct request *q, int argc, char **argv, int *i)
 {
     const char *a = argv[*i], *v;
@@ -70,13 +46,13 @@ static bool parse_option(struct request *q, int argc, char **argv, int *i)
         q->format = JM_REPORT_MARKDOWN;
     else if (strcmp(a, "--json") == 0)
         q->format = JM_REPORT_JSON;
-    else if ((v = value_of("--across", argc, argv, i)))
+    else if ((v = jm_option_value("--across", argc, argv, i)))
         q->across = v;
-    else if ((v = value_of("--resolve", argc, argv, i)))
-        return parse_share(v, &q->how.resolve);
-    else if ((v = value_of("--a", argc, argv, i)))
+    else if ((v = jm_option_value("--resolve", argc, argv, i)))
+        return jm_share_parse(v, &q->how.resolve);
+    else if ((v = jm_option_value("--a", argc, argv, i)))
         q->filter_a = v;
-    else if ((v = value_of("--b", argc, argv, i)))
+    else if ((v = jm_option_value("--b", argc, argv, i)))
         q->filter_b = v;
     else
         return false;

@@ -7,11 +7,12 @@
 
 enum jm_exit {
     JM_EXIT_OK = 0,
-    JM_EXIT_INVALID = 1,     /* a run was invalid or failed */
-    JM_EXIT_USAGE = 2,       /* the command line makes no sense */
-    JM_EXIT_INPUT = 3,       /* a file given to us is missing, damaged or hostile */
-    JM_EXIT_SYSTEM = 4,      /* the system refused: I/O, memory, disk */
-    JM_EXIT_UNSUPPORTED = 5, /* nothing here can do it */
+    JM_EXIT_INVALID = 1,      /* a run was invalid or failed */
+    JM_EXIT_USAGE = 2,        /* the command line makes no sense */
+    JM_EXIT_INCOMPARABLE = 2, /* gate and reproduce: what was given cannot be judged */
+    JM_EXIT_INPUT = 3,        /* a file given to us is missing, damaged or hostile */
+    JM_EXIT_SYSTEM = 4,       /* the system refused: I/O, memory, disk */
+    JM_EXIT_UNSUPPORTED = 5,  /* nothing here can do it */
     JM_EXIT_INTERRUPTED = 130
 };
 

@@ -15,6 +15,7 @@ static const struct command {
     { "run", jm_cmd_run, "measure: one run from options, or a suite file" },
     { "translate", jm_cmd_translate, "translate lines of text, to see that the model is real" },
     { "compare", jm_cmd_compare, "how two sets of results differ, and how sure that is" },
+    { "gate", jm_cmd_gate, "fail when new results are worse than a baseline" },
     { "plot", jm_cmd_plot, "draw plots from a results CSV" },
     { "quantize", jm_cmd_quantize, "make a smaller model file from a larger one" },
     { "synth", jm_cmd_synth, "make a model file of a real shape with random weights" },

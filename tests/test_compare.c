@@ -4,6 +4,7 @@
 #include <cjson/cJSON.h>
 #include <csv.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

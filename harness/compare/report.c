@@ -149,6 +149,8 @@ static jm_status build(const struct jm_pairing *p, const struct jm_report_how *h
         *s = (struct jm_section){ .pair = &p->pair[i], .finding = out->findings + *used };
         for (size_t k = 0; k < n_metrics; k++) {
             bool measured;
+            if (how->wanted && !how->wanted(&m[k], s->pair))
+                continue;
             jm_status st = find(&m[k], s->pair, how, work, &s->finding[s->n], &measured, err);
             if (st != JM_OK)
                 return st;

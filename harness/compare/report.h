@@ -25,6 +25,8 @@ struct jm_report_how {
     double resolve;     /* the relative difference that matters: 0.03 */
     uint32_t resamples; /* of the bootstrap */
     uint64_t seed;
+    /* The metrics to compare for a pair; NULL: all. */
+    bool (*wanted)(const struct jm_metric *m, const struct jm_pair *p);
 };
 
 /* 3%, 5000 resamples, seed 1. */

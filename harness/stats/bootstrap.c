@@ -132,7 +132,7 @@ static jm_status interval(const struct sides *s, const struct jm_bootstrap *how,
                           struct jm_ratio *out, jm_err *err)
 {
     jm_rng rng = { .state = how->seed };
-    double a;
+    double a = 0.0;
     jm_status st = acceleration(s, how->paired, &a, err);
     if (st != JM_OK)
         return st;

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options of the commands that compare. */
+#ifndef JM_HARNESS_COMPARE_OPTION_H
+#define JM_HARNESS_COMPARE_OPTION_H
+
+#include <stdbool.h>
+
+/* The value of "--name VALUE" or "--name=VALUE" at argv[*i], moving *i to the last word used. NULL:
+ * another option, or its value is missing. */
+const char *jm_option_value(const char *name, int argc, char **argv, int *i);
+
+/* "3%" or "0.03": above 0 and below 10. */
+bool jm_share_parse(const char *s, double *out);
+
+#endif
