@@ -15,7 +15,7 @@
 static const char usage[] =
     "usage: joulemark gate --baseline BASE.csv [options] NEW.csv\n\n"
     "Judges new results against a baseline of the same runs on the same machine. A metric has\n"
-    "regressed when the difference is significant (p < 0.05, corrected for the number of metrics)\n"
+    "regressed when the difference is significant (p < 0.02, corrected for the number of metrics)\n"
     "and the whole 95% interval lies beyond the limit. What cannot be judged does not pass.\n\n"
     "  --max-slowdown PERCENT  more time for the same work (3%)\n"
     "  --max-energy PERCENT    more joules for the same work (3%); given, energy must be there\n"

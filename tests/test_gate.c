@@ -116,6 +116,9 @@ TEXT_MUTATION(quality_none, fresh, 5, quality_valid, "")
 TEXT_MUTATION(base_quality_no, base, 5, quality_valid, "no")
 TEXT_MUTATION(metric_differs, fresh, 5, quality_metric, "BLEU")
 TEXT_MUTATION(scope_differs, fresh, 5, energy_scope, "wall")
+TEXT_MUTATION(estimate, fresh, 5, energy_source, "estimated")
+ALL_MUTATION(all_estimates, fresh, jm_record_text(r->energy_source, "estimated");
+             jm_record_text(base[i].energy_source, "estimated"))
 ALL_MUTATION(other_cpu, fresh, jm_record_text(r->host_cpu, "Faster CPU"))
 ALL_MUTATION(other_model, fresh, jm_record_text(r->model_sha256, "cc"))
 ALL_MUTATION(other_data, fresh, jm_record_text(r->data_sha256, "cc"))
@@ -208,6 +211,8 @@ static const struct mutation {
     { "baseline's quality_valid no", base_quality_no, 1.0, 2, "quality_valid is no" },
     { "quality metric", metric_differs, 1.0, 2, "quality_metric differs" },
     { "energy scope", scope_differs, 1.0, 2, "energy_scope differs" },
+    { "one estimate", estimate, 1.0, 2, "energy_source differs" },
+    { "estimates", all_estimates, 1.0, 2, "estimated, not measured" },
     { "other processor", other_cpu, 1.0, 2, "host_cpu Test CPU -> Faster CPU" },
     { "other model", other_model, 1.0, 2, "model_sha256 aa -> cc" },
     { "other data", other_data, 1.0, 2, "data_sha256 bb -> cc" },

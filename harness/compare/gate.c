@@ -9,7 +9,7 @@
 
 #include "harness/compare/select.h"
 
-static const double ALPHA = 0.05;
+const double jm_gate_alpha = 0.02;
 
 const struct jm_gate_limits jm_gate_default = {
     .slowdown = 0.03, .energy = 0.03, .quality = 0.99, .repeats = 9
@@ -45,7 +45,7 @@ void jm_gate_free(struct jm_gate *g)
 
 bool jm_gate_is_regression(const struct jm_ratio *r, double p, bool higher_is_better, double limit)
 {
-    if (!(p < ALPHA))
+    if (!(p < jm_gate_alpha))
         return false;
     return higher_is_better ? r->high < 1.0 / (1.0 + limit) : r->low > 1.0 + limit;
 }
@@ -133,6 +133,9 @@ static jm_status judge_finding(struct jm_gate *g, const struct jm_finding *f, co
     double limit = f->metric->kind == JM_METRIC_ENERGY ? l->energy : l->slowdown;
     if (f->verdict == JM_VERDICT_NONE)
         return jm_gate_add(g, JM_GATE_INCOMPARABLE, title, f->metric->column, f->why, err);
+    if (f->estimated)
+        return jm_gate_add(g, JM_GATE_INCOMPARABLE, title, f->metric->column,
+                           "the energy is estimated, not measured", err);
     bool judged = f->c.na >= l->repeats && f->c.nb >= l->repeats && isfinite(r->low) &&
                   isfinite(r->high) && isfinite(f->p_holm);
     (void)snprintf(text, sizeof text,

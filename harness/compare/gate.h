@@ -52,8 +52,12 @@ void jm_gate_free(struct jm_gate *g);
 jm_status jm_gate_add(struct jm_gate *g, enum jm_gate_outcome outcome, const char *setting,
                       const char *subject, const char *text, jm_err *err);
 
-/* The rule: corrected p below 0.05 and the whole interval beyond 1 + limit on the bad side. False
- * where there is no interval. */
+/* Two-sided p below which a difference counts. Half of it, 1%, bounds false alarms of unchanged
+ * results whatever the noise, if the runs of both sides are alike or interleaved. */
+extern const double jm_gate_alpha;
+
+/* The rule: corrected p below jm_gate_alpha and the whole 95% interval beyond 1 + limit on the bad
+ * side. False where there is no interval. */
 bool jm_gate_is_regression(const struct jm_ratio *r, double p, bool higher_is_better, double limit);
 
 /* Lines for people; workflow commands that GitHub shows beside a change; a JUnit file. */

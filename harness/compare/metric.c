@@ -15,6 +15,7 @@ static const struct jm_metric table[] = {
       .kind = JM_METRIC_SPEED,
       .higher = true,
       .instead = "tokens_out_per_s" },
+    { .column = "target_qps", .title = "peak queries/s", .kind = JM_METRIC_SPEED, .higher = true },
     { .column = "latency_p50_ms", .title = "latency p50 ms", .kind = JM_METRIC_LATENCY },
     { .column = "latency_p99_ms", .title = "latency p99 ms", .kind = JM_METRIC_LATENCY },
     { .column = "ttft_p50_ms", .title = "first token ms", .kind = JM_METRIC_LATENCY },
@@ -42,6 +43,9 @@ double jm_metric_value(const struct jm_metric *m, const struct jm_record *r)
 {
     const struct jm_column *c = jm_column_find(m->column);
     const struct jm_column *other = m->instead ? jm_column_find(m->instead) : NULL;
+    const struct jm_column *probes = jm_column_find("peak_probes");
+    if (strcmp(m->column, "target_qps") == 0 && (!probes || isnan(jm_column_number(probes, r))))
+        return NAN; /* the rate was given, not found */
     if (!c || (m->kind == JM_METRIC_LATENCY && strcmp(r->scenario, "offline") == 0) ||
         (other && !isnan(jm_column_number(other, r))))
         return NAN;

@@ -3,6 +3,7 @@
 #include "harness/compare/pair.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,25 @@
 
 /* What, where, how. */
 static const char *const keys[] = {
-    "workload", "model",   "model_sha256", "weight_format", "weights", "data_set", "data_sha256",
-    "host_cpu", "backend", "device",       "simd",          "threads", "scenario", "batch",
+    "workload",
+    "model",
+    "model_sha256",
+    "weight_format",
+    "weights",
+    "data_set",
+    "data_sha256",
+    "host_cpu",
+    "backend",
+    "device",
+    "simd",
+    "threads",
+    "scenario",
+    "batch",
+    "samples_per_query",
+    "target_qps",
+    "bound_latency_ms",
+    "bound_ttft_ms",
+    "bound_tpot_ms",
 };
 
 /* May differ within a pair, and is said when it does. */
@@ -22,11 +40,22 @@ static const char *const notable[] = {
     "energy_source",     "energy_scope", "quality_metric", "warmup_s",
 };
 
+/* A rate that was searched for is a result; one that was given is part of how the run was made. */
+static bool is_result(const struct jm_column *c, const struct jm_record *r)
+{
+    const struct jm_column *probes = jm_column_find("peak_probes");
+    return strcmp(c->name, "target_qps") == 0 && probes && !isnan(jm_column_number(probes, r));
+}
+
 static bool same(const struct jm_column *c, const struct jm_record *x, const struct jm_record *y)
 {
     const char *p = (const char *)x + c->offset, *q = (const char *)y + c->offset;
     if (c->kind == JM_COLUMN_TEXT)
         return strcmp(p, q) == 0;
+    if (c->kind == JM_COLUMN_DOUBLE && isnan(jm_column_number(c, x)))
+        return isnan(jm_column_number(c, y));
+    if (is_result(c, x) && is_result(c, y))
+        return true;
     return memcmp(p, q, sizeof(uint64_t)) == 0;
 }
 
@@ -53,7 +82,8 @@ static jm_status choose_keys(const char *across, struct jm_pairing *p, jm_err *e
             return jm_fail(err, JM_EUSAGE,
                            "--across: runs are not paired by '%.*s'; they are by workload, model, "
                            "model_sha256, weight_format, weights, data_set, data_sha256, "
-                           "host_cpu, backend, device, simd, threads, scenario and batch",
+                           "host_cpu, backend, device, simd, threads, scenario, batch, and what "
+                           "bounds the load",
                            (int)(n < 64 ? n : 64), s);
         s += n + (s[n] == ',');
     }
@@ -219,8 +249,9 @@ static void append(char out[JM_PAIR_TEXT], const char *before, const char *text)
 void jm_pair_title(const struct jm_pairing *all, const struct jm_pair *p, char out[JM_PAIR_TEXT])
 {
     static const char *const always[] = { "model", "weight_format", "scenario" };
-    static const char *const telling[] = { "workload", "data_set", "backend", "device",
-                                           "simd",     "threads",  "batch" };
+    static const char *const telling[] = { "workload",  "data_set", "backend", "device",
+                                           "simd",      "threads",  "batch",   "samples_per_query",
+                                           "target_qps" };
     char text[JM_TEXT_BYTES];
     out[0] = '\0';
     for (size_t i = 0; i < sizeof always / sizeof *always; i++) {
@@ -235,10 +266,10 @@ void jm_pair_title(const struct jm_pairing *all, const struct jm_pair *p, char o
     for (size_t i = 0; i < sizeof telling / sizeof *telling; i++) {
         const struct jm_column *c = jm_column_find(telling[i]);
         bool differs = false;
-        for (size_t k = 0; k < all->n && !differs; k++)
+        for (size_t k = 0; c && k < all->n && !differs; k++)
             differs = !same(c, first_of(&all->pair[k]), first_of(p));
-        jm_column_print(c, first_of(p), text);
         if (differs) {
+            jm_column_print(c, first_of(p), text);
             append(out, ", ", c->name);
             append(out, " ", text);
         }

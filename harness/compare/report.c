@@ -57,6 +57,22 @@ static bool commensurable(const struct jm_metric *m, const struct jm_pair *p, ch
     return true;
 }
 
+/* A record that says its joules are not to be relied on is believed; a schema without the
+ * column says nothing. */
+static bool valid_energy(const struct jm_pair *p, char why[160])
+{
+    const struct jm_column *c = jm_column_find("energy_valid");
+    char text[JM_TEXT_BYTES];
+    for (size_t i = 0; c && i < p->a.n + p->b.n; i++) {
+        jm_column_print(c, i < p->a.n ? p->a.row[i] : p->b.row[i - p->a.n], text);
+        if (strcmp(text, "yes") == 0)
+            continue;
+        (void)snprintf(why, 160, "energy_valid is %.40s in a run", *text ? text : "(empty)");
+        return false;
+    }
+    return true;
+}
+
 /* Fills all of *f but what needs the whole family. *measured is false when neither side has the
  * metric. */
 static jm_status find(const struct jm_metric *m, const struct jm_pair *p,
@@ -75,8 +91,10 @@ static jm_status find(const struct jm_metric *m, const struct jm_pair *p,
                        m->column, p->a.n - ka, p->b.n - kb);
         return JM_OK;
     }
-    if (!commensurable(m, p, f->why))
+    if (!commensurable(m, p, f->why) || (m->kind == JM_METRIC_ENERGY && !valid_energy(p, f->why)))
         return JM_OK;
+    f->estimated =
+        m->kind == JM_METRIC_ENERGY && strncmp(p->a.row[0]->energy_source, "estimated", 9) == 0;
     for (size_t i = 0; i < p->a.n + p->b.n; i++)
         if (!(v[i] > 0.0)) {
             (void)snprintf(f->why, sizeof f->why, "%s is %.9g in a run: no ratio", m->column, v[i]);
@@ -215,7 +233,7 @@ static void few_text(const struct jm_finding *f, char out[160])
                        least, f->more);
 }
 
-void jm_verdict_text(const struct jm_finding *f, const struct jm_report_how *how, char out[160])
+static void verdict_text(const struct jm_finding *f, const struct jm_report_how *how, char out[160])
 {
     double percent = fabs(f->c.ratio.value - 1.0) * 100.0;
     switch (f->verdict) {
@@ -238,4 +256,12 @@ void jm_verdict_text(const struct jm_finding *f, const struct jm_report_how *how
                        f->more, how->resolve * 100.0);
         return;
     }
+}
+
+void jm_verdict_text(const struct jm_finding *f, const struct jm_report_how *how, char out[160])
+{
+    verdict_text(f, how, out);
+    size_t n = strlen(out);
+    if (f->estimated)
+        (void)snprintf(out + n, 160 - n, " (estimated)");
 }

@@ -35,6 +35,7 @@ extern const struct jm_report_how jm_report_default;
 struct jm_finding {
     const struct jm_metric *metric;
     enum jm_verdict verdict;
+    bool estimated;         /* energy from a model, not from a meter */
     struct jm_comparison c; /* unless JM_VERDICT_NONE */
     double p_holm;          /* c.p corrected over all findings of the report */
     double more;            /* runs a side; NAN unless JM_VERDICT_UNKNOWN or _FEW */
