@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "workloads/rows.h"
 #include "workloads/translate/dataset.h"
 
 #define HEAD "id,lang,text\n"
@@ -95,7 +96,7 @@ static void test_bad(void)
 
 static void test_long_text(void)
 {
-    size_t head = strlen(HEAD "a,en,"), n = head + JM_DATASET_TEXT_BYTES + 1;
+    size_t head = strlen(HEAD "a,en,"), n = head + JM_ROWS_TEXT_BYTES + 1;
     char *text = malloc(n + 1);
     jm_dataset *ds;
     jm_err err;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A translation data set: a CSV file (RFC 4180) with the header id,lang,text. Rows that share an
- * id say the same thing; the one in English (lang "en") is the source, the others references. */
+/* A translation data set: rows (workloads/rows.h) that share an id say the same thing; the one in
+ * English (lang "en") is the source, the others references. */
 #ifndef JM_WORKLOADS_TRANSLATE_DATASET_H
 #define JM_WORKLOADS_TRANSLATE_DATASET_H
 
@@ -9,14 +9,7 @@
 #include "base/sha256.h"
 #include "base/status.h"
 
-enum {
-    JM_DATASET_FILE_BYTES = 256 << 20, /* largest file */
-    JM_DATASET_TEXT_BYTES = 64 << 10,  /* longest text */
-    JM_DATASET_NAME_BYTES = 64,        /* longest id */
-    JM_DATASET_LANG_BYTES = 16,        /* longest language code */
-    JM_DATASET_ROWS = 4000000,
-    JM_DATASET_LANGS = 256, /* languages besides English */
-};
+enum { JM_DATASET_LANGS = 256 }; /* languages besides English */
 
 typedef struct jm_dataset jm_dataset;
 
