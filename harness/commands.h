@@ -7,6 +7,7 @@
 int jm_cmd_compare(int argc, char **argv);
 int jm_cmd_doctor(int argc, char **argv);
 int jm_cmd_gate(int argc, char **argv);
+int jm_cmd_imagine(int argc, char **argv);
 int jm_cmd_list(int argc, char **argv);
 int jm_cmd_plot(int argc, char **argv);
 int jm_cmd_quantize(int argc, char **argv);

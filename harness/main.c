@@ -16,6 +16,7 @@ static const struct command {
     { "translate", jm_cmd_translate, "translate lines of text, to see that the model is real" },
     { "compare", jm_cmd_compare, "how two sets of results differ, and how sure that is" },
     { "gate", jm_cmd_gate, "fail when new results are worse than a baseline" },
+    { "imagine", jm_cmd_imagine, "draw a picture of a caption, to see that the model is real" },
     { "plot", jm_cmd_plot, "draw plots from a results CSV" },
     { "quantize", jm_cmd_quantize, "make a smaller model file from a larger one" },
     { "synth", jm_cmd_synth, "make a model file of a real shape with random weights" },
@@ -35,6 +36,7 @@ static void help(FILE *out)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fputs("\nexamples:\n"
           "  joulemark translate --to de \"Save the file\"\n"
+          "  joulemark imagine \"red apple\" -o apple.png\n"
           "  joulemark run --suite suites/default.ini\n"
           "  joulemark plot results/default.csv\n\n"
           "exit codes: 0 done; 1 a run failed or was invalid; 2 wrong usage; 3 bad input file;\n"
