@@ -39,7 +39,7 @@ cmp -s "$dir/first" "$dir/out" || { echo "two files of one seed answer different
 
 # One short sample: without an end, each answer has as many tokens as may be.
 printf 'id,lang,text\n1,en,Save\n1,de,Speichern\n' >"$dir/one.csv"
-printf '[one]\nmodel = %s\ndata = %s\nscenario = offline\nlanguages = de\nreference = none\nwarmup_s = 0\nmin_duration_s = 0\nmin_queries = 1\n' \
+printf '[one]\nmodel = %s\ndata = %s\nscenario = offline\nlanguages = de\nreference = none\nwarmup-s = 0\nmin-duration-s = 0\nmin-queries = 1\n' \
     "$dir/a.gguf" "$dir/one.csv" >"$dir/synth.ini"
 "$bin" run --suite "$dir/synth.ini" --results "$dir/r" --no-plots >"$dir/out" 2>&1
 [ "$(grep -c '"synthetic"' "$dir/r/synth.csv")" -eq 1 ] ||

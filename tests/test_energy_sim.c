@@ -279,7 +279,7 @@ static jm_session *scene_open(const struct scene *c)
 
 static void scene_run(const struct scene *c)
 {
-    int64_t t0, t1;
+    int64_t t0 = 0, t1 = 0;
 
     if (only && strcmp(only, c->name) != 0)
         return;
