@@ -178,6 +178,16 @@ static void append(const jm_plan *p, const struct jm_step *s, size_t head, uint3
     memcpy(vc, v, dim * sizeof *v);
 }
 
+/* Keys and values of a task to come, so that they arrive while another is worked on: those of many
+ * sequences do not stay in the cache next to the core. */
+static void prefetch(const float *k, const float *v, size_t floats)
+{
+    for (size_t i = 0; i < floats; i += 16) {
+        __builtin_prefetch(k + i, 0, 2);
+        __builtin_prefetch(v + i, 0, 2);
+    }
+}
+
 /* Keys and values go into the caches first, all of them, since a row attends to earlier rows of
  * its own batch. Then every (row, key/value head) is a task of its own. */
 static void run_attention(jm_plan *p, struct jm_step *s, const struct part *w)
@@ -199,6 +209,11 @@ static void run_attention(jm_plan *p, struct jm_step *s, const struct part *w)
     for (uint32_t t = tasks.from; t < tasks.to; t++) {
         uint32_t r = batch_row(p, s, t / kv), h = t % kv;
         size_t at = ((size_t)b->slot[r] * kv + h) * p->head_positions * dim;
+        if (t + 1 < tasks.to) {
+            uint32_t r1 = batch_row(p, s, (t + 1) / kv), h1 = (t + 1) % kv;
+            size_t next = ((size_t)b->slot[r1] * kv + h1) * p->head_positions * dim;
+            prefetch(s->k_cache + next, s->v_cache + next, ((size_t)b->pos[r1] + 1) * dim);
+        }
         p->dev->kernels->attend(q + (size_t)t * wide, per_kv, s->k_cache + at, s->v_cache + at, dim,
                                 b->pos[r] + 1, n->scale, p->scratch[w->m],
                                 s->out + (size_t)t * wide);
