@@ -207,6 +207,7 @@ static jm_status take_state(jm_plan *p, uint32_t i, jm_err *err)
             return jm_fail(err, why.status, "%s", why.text);
         p->bytes += s->w.group_bytes * s->w.n_groups;
         p->weight_bytes += s->w.group_bytes * s->w.n_groups;
+        p->row_weights[s->node.rows] += (uint64_t)s->node.w.rows * s->node.w.cols;
         if (jm_packed_is_quantised(&s->w))
             p->steps[s->node.in[0]].quantise = true;
         if (s->w.kind == JM_PACK_I16)

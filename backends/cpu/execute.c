@@ -277,19 +277,21 @@ static void run_member(void *arg, uint32_t m)
 }
 
 /* Cuts a batch of text between sequences into parts that cost about the same; a gathered row costs
- * the head besides. false: it cannot be cut well, or there is too little of it. */
+ * more, since it meets the head. false: it cannot be cut well, or there is too little of it. */
 static bool cut_by_rows(jm_plan *p, const struct jm_batch *b)
 {
     uint32_t members = jm_team_size(p->dev->team), m = 1, g = 0;
-    uint32_t total = b->n_rows + b->n_gather, done = 0, last = 0;
+    const uint64_t *cost = p->row_weights;
+    uint64_t total = b->n_rows * cost[JM_ROWS_ALL] + b->n_gather * cost[JM_ROWS_GATHERED];
+    uint64_t most = total / members + total / (members * 4), done = 0, last = 0;
     uint32_t least = p->weight_bytes <= CACHED_BYTES ? CACHED_ROWS : MEMORY_ROWS;
     if (b->n_runs > 0 || b->n_rows / members < least)
         return false;
     p->cut[0] = p->gather_cut[0] = 0;
     for (uint32_t r = 0; r < b->n_rows && m < members; r++) {
         bool starts = r > 0 && b->slot[r] != b->slot[r - 1];
-        if (starts && done >= (uint64_t)total * m / members) {
-            if (done - last > total / members + total / (members * 5))
+        if (starts && done >= total / members * m) {
+            if (done - last > most)
                 return false;
             last = done;
             p->cut[m] = r;
@@ -297,11 +299,11 @@ static bool cut_by_rows(jm_plan *p, const struct jm_batch *b)
         }
         bool gathered = g < b->n_gather && b->gather[g] == r;
         g += gathered;
-        done += 1u + gathered;
+        done += cost[JM_ROWS_ALL] + (gathered ? cost[JM_ROWS_GATHERED] : 0);
     }
     p->cut[members] = b->n_rows;
     p->gather_cut[members] = b->n_gather;
-    return m == members && total - last <= total / members + total / (members * 5);
+    return m == members && total - last <= most;
 }
 
 static jm_status check_batch(const jm_plan *p, const struct jm_batch *in, jm_err *err)
