@@ -52,4 +52,9 @@ static inline float jm_load_f16(const uint8_t *p)
     return jm_f16_to_f32(jm_load_u16(p));
 }
 
+/* The integers of one block: fields as stored (Q6_K: weight + 32), scales and offsets of their
+ * groups. */
+void jm_split_q4_k(const uint8_t *block, uint8_t field[256], uint8_t scale[8], uint8_t offset[8]);
+void jm_split_q6_k(const uint8_t *block, uint8_t field[256], int8_t scale[16]);
+
 #endif

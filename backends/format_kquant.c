@@ -65,18 +65,30 @@ static void scale_offset(const uint8_t s[12], int g, int *scale, int *offset)
 
 /* Q4_K, 144 bytes: d, dmin, scales[12], qs[128]. Groups of 32; groups 2k and 2k + 1 are the low and
  * high nibbles of the same 32 bytes. value = scale * nibble - offset. */
+void jm_split_q4_k(const uint8_t *block, uint8_t field[256], uint8_t scale[8], uint8_t offset[8])
+{
+    for (int g = 0; g < 8; g++) {
+        int s, m;
+        scale_offset(block + 4, g, &s, &m);
+        scale[g] = (uint8_t)s;
+        offset[g] = (uint8_t)m;
+        const uint8_t *q = block + 16 + g / 2 * 32;
+        for (int l = 0; l < 32; l++)
+            field[32 * g + l] = q[l] >> (g % 2 * 4) & 15;
+    }
+}
+
 void jm_decode_q4_k(const uint8_t *src, float *dst, size_t n)
 {
+    uint8_t field[BLOCK], scale[8], offset[8];
     for (; n >= BLOCK; n -= BLOCK, src += 144, dst += BLOCK) {
         const float d = jm_load_f16(src);
         const float dmin = jm_load_f16(src + 2);
+        jm_split_q4_k(src, field, scale, offset);
         for (int g = 0; g < 8; g++) {
-            int s, m;
-            scale_offset(src + 4, g, &s, &m);
-            const float scale = d * (float)s, offset = dmin * (float)m;
-            const uint8_t *q = src + 16 + g / 2 * 32;
+            const float s = d * (float)scale[g], m = dmin * (float)offset[g];
             for (int l = 0; l < 32; l++)
-                dst[32 * g + l] = scale * (float)(q[l] >> (g % 2 * 4) & 15) - offset;
+                dst[32 * g + l] = s * (float)field[32 * g + l] - m;
         }
     }
 }
@@ -106,19 +118,30 @@ void jm_decode_q5_k(const uint8_t *src, float *dst, size_t n)
  * bytes of ql and 32 of qh; its weight 32 k + l has its low four bits in ql[32 (k % 2) + l] (high
  * nibble for k >= 2) and the upper two in field k of qh[l]. Scales are for 16 weights;
  * value = d * scale * (field - 32). */
+void jm_split_q6_k(const uint8_t *block, uint8_t field[256], int8_t scale[16])
+{
+    for (int g = 0; g < 16; g++) {
+        const int half = g / 8, k = g % 8 / 2, first = g % 2 * 16;
+        const uint8_t *ql = block + 64 * half + k % 2 * 32 + first;
+        const uint8_t *qh = block + 128 + 32 * half + first;
+        scale[g] = (int8_t)block[192 + g];
+        for (int l = 0; l < 16; l++)
+            field[16 * g + l] =
+                (uint8_t)((ql[l] >> (k / 2 * 4) & 15) | (qh[l] >> (2 * k) & 3) << 4);
+    }
+}
+
 void jm_decode_q6_k(const uint8_t *src, float *dst, size_t n)
 {
+    uint8_t field[BLOCK];
+    int8_t scale[16];
     for (; n >= BLOCK; n -= BLOCK, src += 210, dst += BLOCK) {
         const float d = jm_load_f16(src + 208);
+        jm_split_q6_k(src, field, scale);
         for (int g = 0; g < 16; g++) {
-            const float scale = d * (float)(int8_t)src[192 + g];
-            const int half = g / 8, k = g % 8 / 2, first = g % 2 * 16;
-            const uint8_t *ql = src + 64 * half + k % 2 * 32 + first;
-            const uint8_t *qh = src + 128 + 32 * half + first;
-            for (int l = 0; l < 16; l++) {
-                int field = (ql[l] >> (k / 2 * 4) & 15) | (qh[l] >> (2 * k) & 3) << 4;
-                dst[16 * g + l] = scale * (float)(field - 32);
-            }
+            const float s = d * (float)scale[g];
+            for (int l = 0; l < 16; l++)
+                dst[16 * g + l] = s * (float)(field[16 * g + l] - 32);
         }
     }
 }

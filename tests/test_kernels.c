@@ -49,7 +49,8 @@ static void *random_weight(jm_rng *r, jm_format f, uint32_t rows, uint32_t cols,
 struct acts {
     float *f, *d;
     int8_t *q;
-    int32_t *sum;
+    int32_t *sum, *sum16;
+    float *dsum;
     int16_t *q16;
 };
 
@@ -62,6 +63,8 @@ static struct acts random_acts(jm_rng *r, uint32_t rows, uint32_t cols, float sc
                       .d = malloc((rows * n + 1) * sizeof(float)),
                       .q = malloc(rows * cols),
                       .sum = calloc(rows * n + 1, sizeof(int32_t)),
+                      .sum16 = calloc(rows * n * 2 + 1, sizeof(int32_t)),
+                      .dsum = calloc(rows * n + 1, sizeof(float)),
                       .q16 = malloc(rows * cols * sizeof(int16_t)) };
     for (uint32_t i = 0; i < rows * cols; i++) {
         uint32_t b = i / cols * n + i % cols / BLOCK;
@@ -79,6 +82,7 @@ static struct acts random_acts(jm_rng *r, uint32_t rows, uint32_t cols, float sc
         a.sum[b] += q;
         a.f[i] = (float)q * a.d[b];
     }
+    jm_cpu_sums(a.q, a.d, a.sum, rows * n * BLOCK, a.dsum, a.sum16);
     return a;
 }
 
@@ -88,6 +92,8 @@ static void free_acts(struct acts *a)
     free(a->d);
     free(a->q);
     free(a->sum);
+    free(a->sum16);
+    free(a->dsum);
     free(a->q16);
 }
 
@@ -127,16 +133,21 @@ static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t r
     struct jm_tensor t = { .name = "w", .format = f, .cols = cols, .rows = rows };
     void *data = random_weight(&r, f, rows, cols, scale);
     t.data = data;
-    bool wide = f == JM_F16 && k->pack.f16 == JM_PACK_I16;
-    struct acts a = random_acts(&r, n, cols, scale, wide ? 14 : 8);
-    struct jm_acts x = {
-        .f = a.f, .q = a.q, .d = a.d, .sum = a.sum, .q16 = a.q16, .d16 = a.d, .cols = cols
-    };
     struct jm_packed plain, packed;
-    float *want = calloc(n * rows, sizeof *want), *got = malloc((n * rows + 16) * sizeof *got);
-    float *one = malloc(rows * sizeof *one), *row = malloc(JM_LINEAR_SCRATCH * cols * sizeof *row);
     CU_ASSERT_FATAL(jm_pack(&t, jm_cpu_scalar.pack, &plain, NULL) == JM_OK);
     CU_ASSERT_FATAL(jm_pack(&t, k->pack, &packed, NULL) == JM_OK);
+    struct acts a = random_acts(&r, n, cols, scale, packed.kind == JM_PACK_I16 ? 14 : 8);
+    struct jm_acts x = { .f = a.f,
+                         .q = a.q,
+                         .d = a.d,
+                         .sum = a.sum,
+                         .dsum = a.dsum,
+                         .sum16 = a.sum16,
+                         .q16 = a.q16,
+                         .d16 = a.d,
+                         .cols = cols };
+    float *want = calloc(n * rows, sizeof *want), *got = malloc((n * rows + 16) * sizeof *got);
+    float *one = malloc(rows * sizeof *one), *row = malloc(JM_LINEAR_SCRATCH * cols * sizeof *row);
     for (uint32_t i = 0; i < n * rows + 16; i++)
         got[i] = 12345.0f;
     jm_cpu_scalar.linear(&plain, &x, n, want, rows, 0, plain.n_groups, row);
@@ -151,6 +162,8 @@ static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t r
                             .q = a.q + (n - 1) * cols,
                             .d = a.d + (n - 1) * (cols / BLOCK),
                             .sum = a.sum + (n - 1) * (cols / BLOCK),
+                            .dsum = a.dsum + (n - 1) * (cols / BLOCK),
+                            .sum16 = a.sum16 + (n - 1) * (cols / BLOCK) * 2,
                             .q16 = a.q16 + (n - 1) * cols,
                             .d16 = a.d + (n - 1) * (cols / BLOCK),
                             .cols = cols };
@@ -173,7 +186,8 @@ static void test_linear(void)
 {
     static const uint32_t outs[] = { 1, 7, 8, 16, 17, 31, 128, 130, 257 };
     static const uint32_t rows[] = { 1, 2, 3, 4, 5, 8, 12, 13, MAX_ROWS };
-    static const jm_format formats[] = { JM_F32, JM_F16, JM_BF16, JM_Q8_0, JM_Q4_0, JM_STQ1_0 };
+    static const jm_format formats[] = { JM_F32,  JM_F16,  JM_BF16, JM_Q8_0,  JM_Q4_0,
+                                         JM_Q5_0, JM_Q4_K, JM_Q6_K, JM_STQ1_0 };
     static const float scales[] = { 1.0f, 1e-3f, 100.0f };
     for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
         const struct jm_cpu_kernels *k = jm_cpu_kernels_for(sets[s]);

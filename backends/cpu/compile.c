@@ -160,6 +160,12 @@ static jm_status take_buffers(jm_plan *p, const jm_graph *g, jm_err *err)
             if (!s->q || !s->d || !s->sum)
                 st = jm_fail(err, JM_ENOMEM, "plan: no memory for %zu quantised rows", rows);
         }
+        if (st == JM_OK && s->k_sums) {
+            s->dsum = jm_cpu_take(p, rows, s->node.cols / BLOCK, sizeof *s->dsum);
+            s->sum16 = jm_cpu_take(p, rows, s->node.cols / 16, sizeof *s->sum16);
+            if (!s->dsum || !s->sum16)
+                st = jm_fail(err, JM_ENOMEM, "plan: no memory for %zu quantised rows", rows);
+        }
         if (st == JM_OK && s->quantise16) {
             s->q16 = jm_cpu_take(p, cells, 1, sizeof *s->q16);
             s->d16 = jm_cpu_take(p, rows, s->node.cols / BLOCK, sizeof *s->d16);
@@ -210,6 +216,8 @@ static jm_status take_state(jm_plan *p, uint32_t i, jm_err *err)
         p->row_weights[s->node.rows] += (uint64_t)s->node.w.rows * s->node.w.cols;
         if (jm_packed_is_quantised(&s->w))
             p->steps[s->node.in[0]].quantise = true;
+        if (s->w.kind >= JM_PACK_Q4K)
+            p->steps[s->node.in[0]].k_sums = true;
         if (s->w.kind == JM_PACK_I16)
             p->steps[s->node.in[0]].quantise16 = true;
         return JM_OK;

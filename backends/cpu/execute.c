@@ -57,6 +57,9 @@ void jm_cpu_quantise_part(jm_plan *p, struct jm_step *s, uint32_t r, uint32_t fr
     size_t at = (size_t)r * s->node.cols + from, block = at / BLOCK;
     if (s->quantise)
         p->dev->kernels->quantise(s->out + at, to - from, s->q + at, s->d + block, s->sum + block);
+    if (s->k_sums)
+        jm_cpu_sums(s->q + at, s->d + block, s->sum + block, to - from, s->dsum + block,
+                    s->sum16 + 2 * block);
     if (s->quantise16)
         p->dev->kernels->quantise16(s->out + at, to - from, s->q16 + at, s->d16 + block);
 }
@@ -145,6 +148,8 @@ static struct jm_acts acts_from(const struct jm_step *in, uint32_t cols, size_t 
                              .q = in->q ? in->q + at : NULL,
                              .d = in->d ? in->d + block : NULL,
                              .sum = in->sum ? in->sum + block : NULL,
+                             .dsum = in->dsum ? in->dsum + block : NULL,
+                             .sum16 = in->sum16 ? in->sum16 + 2 * block : NULL,
                              .q16 = in->q16 ? in->q16 + at : NULL,
                              .d16 = in->d16 ? in->d16 + block : NULL,
                              .cols = cols };

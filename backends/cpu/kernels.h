@@ -12,12 +12,14 @@
 
 /* Inputs of a linear, rows x cols. The integer ones are there when the weight's kind takes them. */
 struct jm_acts {
-    const float *f;     /* [rows, cols] */
-    const int8_t *q;    /* [rows, cols] round(f / d) */
-    const float *d;     /* [rows, cols / 32] largest |f| of the 32, / 127 */
-    const int32_t *sum; /* [rows, cols / 32] sum of q */
-    const int16_t *q16; /* [rows, cols] round(f / d16), for JM_PACK_I16 */
-    const float *d16;   /* [rows, cols / 32] largest |f| of the 32, / 8191 */
+    const float *f;       /* [rows, cols] */
+    const int8_t *q;      /* [rows, cols] round(f / d) */
+    const float *d;       /* [rows, cols / 32] largest |f| of the 32, / 127 */
+    const int32_t *sum;   /* [rows, cols / 32] sum of q */
+    const float *dsum;    /* [rows, cols / 32] d * sum, for JM_PACK_Q4K */
+    const int32_t *sum16; /* [rows, cols / 16] sums of 16 q, for JM_PACK_Q6K */
+    const int16_t *q16;   /* [rows, cols] round(f / d16), for JM_PACK_I16 */
+    const float *d16;     /* [rows, cols / 32] largest |f| of the 32, / 8191 */
     uint32_t cols;
 };
 
@@ -69,6 +71,10 @@ struct jm_cpu_kernels {
     jm_quantise_fn *quantise;
     jm_quantise16_fn *quantise16; /* NULL unless pack.f16 is JM_PACK_I16 */
 };
+
+/* What the k-quants want besides, from one row of q and d: see jm_acts. */
+void jm_cpu_sums(const int8_t *q, const float *d, const int32_t *sum, uint32_t cols, float *dsum,
+                 int32_t *sum16);
 
 /* In C, for every set without faster ones. */
 jm_gelu_fn jm_cpu_gelu;

@@ -7,23 +7,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/format_codecs.h"
 #include "base/checked.h"
 
 enum { BLOCK = 32 };
 
 static enum jm_pack_kind kind_of(const struct jm_tensor *t, struct jm_pack_layout l)
 {
+    bool fixed = l.f16 == JM_PACK_I16 && t->cols % BLOCK == 0;
     switch (t->format) {
+    case JM_F32:
+        return JM_PACK_F32;
     case JM_F16:
-        return l.f16 == JM_PACK_I16 && t->cols % BLOCK == 0 ? JM_PACK_I16 : JM_PACK_F16;
+        return fixed ? JM_PACK_I16 : JM_PACK_F16;
     case JM_Q8_0:
         return JM_PACK_Q8;
     case JM_Q4_0:
         return JM_PACK_Q4;
     case JM_STQ1_0:
         return JM_PACK_Q2;
+    case JM_Q4_K:
+        return l.k_quants ? JM_PACK_Q4K : JM_PACK_F32;
+    case JM_Q6_K:
+        return l.k_quants ? JM_PACK_Q6K : JM_PACK_F32;
     default:
-        return JM_PACK_F32;
+        return fixed ? JM_PACK_I16 : JM_PACK_F32;
     }
 }
 
@@ -35,13 +43,17 @@ static bool has_blocks(enum jm_pack_kind k)
 /* Bytes of the levels of 32 inputs of G outputs. */
 static size_t level_bytes(enum jm_pack_kind kind, size_t group)
 {
-    size_t bits = kind == JM_PACK_I16 ? 16 : kind == JM_PACK_Q8 ? 8 : kind == JM_PACK_Q4 ? 4 : 2;
-    return group * BLOCK * bits / 8;
+    static const uint8_t bits[] = { [JM_PACK_I16] = 16, [JM_PACK_Q8] = 8,  [JM_PACK_Q4] = 4,
+                                    [JM_PACK_Q2] = 2,   [JM_PACK_Q4K] = 4, [JM_PACK_Q6K] = 6 };
+    return group * BLOCK * bits[kind] / 8;
 }
 
+/* Bytes of the scales of 256 inputs of one output. */
 static size_t scale_bytes(enum jm_pack_kind kind)
 {
-    return kind == JM_PACK_I16 ? 1 : 2;
+    static const uint8_t bytes[] = { [JM_PACK_I16] = 8, [JM_PACK_Q8] = 16,  [JM_PACK_Q4] = 16,
+                                     [JM_PACK_Q2] = 16, [JM_PACK_Q4K] = 20, [JM_PACK_Q6K] = 18 };
+    return bytes[kind];
 }
 
 static void pack_float_row(const struct jm_tensor *t, uint32_t row, struct jm_packed *p, float *tmp)
@@ -83,6 +95,7 @@ static uint8_t level_of(const struct jm_tensor *t, const uint8_t *row, size_t k,
     }
 }
 
+/* Input i of a block, of one output, into the block's levels. */
 static void put_level(enum jm_pack_kind kind, uint8_t *q, size_t i, size_t lane, size_t g,
                       uint8_t v)
 {
@@ -123,6 +136,56 @@ static void pack_quantised_row(const struct jm_tensor *t, uint32_t row, struct j
     }
 }
 
+static void pack_q4k_row(const struct jm_tensor *t, const uint8_t *src, struct jm_packed *p,
+                         uint8_t *group, size_t lane)
+{
+    size_t g = p->group, bytes = level_bytes(p->kind, g);
+    uint8_t field[256], scale[8], offset[8];
+    for (size_t s = 0; s < t->cols / 256; s++, src += 144) {
+        uint8_t *scales = group + p->scales + s * g * scale_bytes(p->kind);
+        jm_split_q4_k(src, field, scale, offset);
+        memcpy(scales + lane * 2, src, 2);
+        memcpy(scales + (g + lane) * 2, src + 2, 2);
+        for (size_t i = 0; i < 256; i++)
+            put_level(JM_PACK_Q4, group + (s * 8 + i / BLOCK) * bytes, i % BLOCK, lane, g,
+                      field[i]);
+        for (size_t b = 0; b < 8; b++) {
+            scales[(4 + b) * g + lane] = scale[b];
+            scales[(12 + b) * g + lane] = offset[b];
+        }
+    }
+}
+
+static void pack_q6k_row(const struct jm_tensor *t, const uint8_t *src, struct jm_packed *p,
+                         uint8_t *group, size_t lane)
+{
+    size_t g = p->group, bytes = level_bytes(p->kind, g), low = level_bytes(JM_PACK_Q4, g);
+    uint8_t field[256];
+    int8_t scale[16];
+    for (size_t s = 0; s < t->cols / 256; s++, src += 210) {
+        uint8_t *scales = group + p->scales + s * g * scale_bytes(p->kind);
+        jm_split_q6_k(src, field, scale);
+        memcpy(scales + lane * 2, src + 208, 2);
+        for (size_t i = 0; i < 256; i++) {
+            uint8_t *q = group + (s * 8 + i / BLOCK) * bytes;
+            put_level(JM_PACK_Q4, q, i % BLOCK, lane, g, field[i] & 15);
+            put_level(JM_PACK_Q2, q + low, i % BLOCK, lane, g, field[i] >> 4);
+        }
+        for (size_t b = 0; b < 16; b++)
+            scales[(2 + b) * g + lane] = (uint8_t)scale[b];
+    }
+}
+
+static void pack_k_row(const struct jm_tensor *t, uint32_t row, struct jm_packed *p)
+{
+    const uint8_t *src = (const uint8_t *)t->data + row * jm_format_row_bytes(t->format, t->cols);
+    uint8_t *group = p->data + row / p->group * p->group_bytes;
+    if (p->kind == JM_PACK_Q4K)
+        pack_q4k_row(t, src, p, group, row % p->group);
+    else
+        pack_q6k_row(t, src, p, group, row % p->group);
+}
+
 /* The exponent e of I16: the largest of 32 weights is below 2^13 times 2^(e - 127). */
 static uint8_t exponent_of(const float *w)
 {
@@ -133,8 +196,8 @@ static uint8_t exponent_of(const float *w)
             return 255;
         largest = fmaxf(largest, fabsf(w[i]));
     }
-    frexpf(largest, &exponent); /* F16: -23..16 */
-    return (uint8_t)(exponent - 13 + 127);
+    frexpf(largest, &exponent); /* -148..128, of F16 -23..16 */
+    return (uint8_t)(exponent > 13 - 127 ? exponent - 13 + 127 : 1);
 }
 
 static void pack_fixed_row(const struct jm_tensor *t, uint32_t row, struct jm_packed *p, float *tmp)
@@ -162,7 +225,7 @@ static bool lay_out(struct jm_packed *p, size_t *total)
     bool ok;
     if (has_blocks(p->kind)) {
         ok = jm_mul_size(blocks, level_bytes(p->kind, g), &p->scales) &&
-             jm_mul_size(blocks, g * scale_bytes(p->kind), &p->group_bytes) &&
+             jm_mul_size(blocks, g * scale_bytes(p->kind) / 8, &p->group_bytes) &&
              jm_add_size(p->group_bytes, p->scales, &p->group_bytes);
     } else {
         ok = jm_mul_size(p->t.cols, g * (p->kind == JM_PACK_F16 ? 2 : 4), &p->group_bytes);
@@ -193,6 +256,8 @@ jm_status jm_pack(const struct jm_tensor *t, struct jm_pack_layout layout, struc
     for (uint32_t row = 0; row < t->rows; row++) {
         if (out->kind == JM_PACK_I16)
             pack_fixed_row(t, row, out, tmp);
+        else if (out->kind >= JM_PACK_Q4K)
+            pack_k_row(t, row, out);
         else if (jm_packed_is_quantised(out))
             pack_quantised_row(t, row, out, tmp);
         else

@@ -7,9 +7,11 @@
  *       levels, [block], the 32 k in eights of four, [k / 4][G][4], as
  *         Q8: u8, w + 128;  Q4: u4, w + 8, k/4 = j in the low nibble and j + 4 in the high one;
  *         Q2: u2, w + 1, k/4 = j + 2 s in bits 2 s (j = 0..1, s = 0..3);
- *         I16: s16, in sixteens of two, [k / 2][G][2], |w| < 2^13
+ *         I16: s16, in sixteens of two, [k / 2][G][2], |w| < 2^13;
+ *         Q4K: as Q4, without the 8;  Q6K: w + 32, its low four bits as Q4 and the two above as Q2
  *       scales, [block][G]: f16; of I16 the exponent byte e of 2^(e - 127), 255 where a weight of
- *         the block is not finite
+ *         the block is not finite. Of 256 k together, [k / 256], for Q4K: f16 d [G], f16 dmin [G],
+ *         u8 scales [8][G], u8 offsets [8][G]; for Q6K: f16 d [G], s8 scales [16][G]
  *
  * I16 holds F16 weights as integers: exactly those above a quarter of the block's largest, the
  * others rounded to 2^-13 of it. Two of them multiply in one instruction, which F16 and F32 do not,
@@ -19,6 +21,7 @@
 #ifndef JM_BACKENDS_CPU_PACK_H
 #define JM_BACKENDS_CPU_PACK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,13 +34,16 @@ enum jm_pack_kind {
     JM_PACK_I16,
     JM_PACK_Q8,
     JM_PACK_Q4,
-    JM_PACK_Q2
+    JM_PACK_Q2,
+    JM_PACK_Q4K,
+    JM_PACK_Q6K
 };
 
 /* What a kernel set wants. */
 struct jm_pack_layout {
     uint32_t group;        /* G; 1: weights stay as the file has them */
     enum jm_pack_kind f16; /* of F16 weights: JM_PACK_F16 or JM_PACK_I16 */
+    bool k_quants;         /* there are kernels for Q4K and Q6K */
 };
 
 struct jm_packed {
@@ -50,8 +56,9 @@ struct jm_packed {
     uint8_t *data; /* [n_groups, group_bytes], 64-byte aligned, owned; NULL for NONE */
 };
 
-/* As the layout wants it, where the columns allow: I16 needs a multiple of 32. Formats without
- * kernels become F32, which loses nothing; group 1: JM_PACK_NONE, nothing copied. JM_ENOMEM. */
+/* As the layout wants it, where the columns allow. Formats without kernels become I16 where F16
+ * does, else F32, which loses nothing; I16 needs a multiple of 32 columns. group 1: JM_PACK_NONE,
+ * nothing copied. JM_ENOMEM. */
 jm_status jm_pack(const struct jm_tensor *t, struct jm_pack_layout layout, struct jm_packed *out,
                   jm_err *err);
 void jm_packed_free(struct jm_packed *p);

@@ -19,12 +19,15 @@ struct jm_step {
     bool barrier_before; /* reads what another thread has written since the last barrier */
     bool by_columns;     /* SWIGLU: each thread takes the columns that it has made of both inputs */
     bool quantise;       /* its result feeds a quantised linear */
+    bool k_sums;         /* with quantise: it feeds one of Q4K or Q6K */
     bool quantise16;     /* its result feeds one of JM_PACK_I16 */
     size_t out_bytes;    /* of its buffer */
     float *out;          /* [max_rows, cols]; ARGMAX: i32 */
     int8_t *q;           /* with quantise: see jm_acts */
     float *d;
     int32_t *sum;
+    float *dsum; /* with k_sums */
+    int32_t *sum16;
     int16_t *q16; /* with quantise16 */
     float *d16;
     float *k_cache, *v_cache; /* ATTENTION: [max_slots, n_kv_heads, head_positions, head_dim]; keys

@@ -253,6 +253,175 @@ INLINE void linear_int(const struct jm_packed *w, const struct jm_acts *x, uint3
         rows_int(w, x, n_rows, y, ldy, g, 1, kind);
 }
 
+/* ---- k-quants: 256 inputs have one scale, and groups of 32 or 16 a small integer each ---- */
+
+INLINE __m512 bytes_to_ps(const uint8_t *p)
+{
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+
+INLINE __m512 sbytes_to_ps(const uint8_t *p)
+{
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+
+INLINE __m512 halves_to_ps(const uint8_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+INLINE void store_tile(const struct jm_packed *w, const __m512 *sum, uint32_t row, float *y,
+                       size_t ldy, uint32_t g, const int R, const int G)
+{
+#pragma GCC unroll 8
+    for (int i = 0; i < R * G; i++) {
+        uint32_t o = (g + (uint32_t)(i % G)) * LANES;
+        store(y + (size_t)(row + (uint32_t)(i / G)) * ldy + o, sum[i], w->t.rows - o);
+    }
+}
+
+/* w = d scale q - dmin offset: sum += d scale dx (q . x) - dmin offset (dx sum of x) */
+INLINE void tile_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_t row, float *y,
+                     size_t ldy, uint32_t g, const int R, const int G)
+{
+    const uint32_t n = x->cols / BLOCK;
+    const uint8_t *p = w->data + g * w->group_bytes;
+    const int8_t *q = x->q + (size_t)row * x->cols;
+    const float *dx = x->d + (size_t)row * n, *dsum = x->dsum + (size_t)row * n;
+    __m512 sum[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < R * G; i++)
+        sum[i] = _mm512_setzero_ps();
+    for (uint32_t b = 0; b < n; b++) {
+        __m512i acc[8];
+        __m512 scale[8], offset[8];
+#pragma GCC unroll 8
+        for (int i = 0; i < R * G; i++)
+            acc[i] = _mm512_setzero_si512();
+        dot_block(acc, p + (size_t)b * 256, w->group_bytes, (const uint8_t *)q + b * BLOCK, x->cols,
+                  R, G, JM_PACK_Q4);
+#pragma GCC unroll 8
+        for (int j = 0; j < G; j++) {
+            const uint8_t *s = p + (size_t)j * w->group_bytes + w->scales + b / 8 * 20 * LANES;
+            scale[j] = _mm512_mul_ps(halves_to_ps(s), bytes_to_ps(s + (4 + b % 8) * LANES));
+            offset[j] =
+                _mm512_mul_ps(halves_to_ps(s + 2 * LANES), bytes_to_ps(s + (12 + b % 8) * LANES));
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < R * G; i++) {
+            const size_t at = (size_t)(i / G) * n + b;
+            sum[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i]),
+                                     _mm512_mul_ps(scale[i % G], _mm512_set1_ps(dx[at])), sum[i]);
+            sum[i] = _mm512_fnmadd_ps(offset[i % G], _mm512_set1_ps(dsum[at]), sum[i]);
+        }
+    }
+    store_tile(w, sum, row, y, ldy, g, R, G);
+}
+
+/* Inputs 4 i to 4 i + 3 of a block of Q6K, 0 to 63. */
+INLINE __m512i six_bits(const uint8_t *p, const int i)
+{
+    const __m512i low = _mm512_loadu_si512(p + i % 4 * 64);
+    const __m512i high = _mm512_loadu_si512(p + 256 + i % 2 * 64);
+    const __m512i two = run_of(high, i / 2, JM_PACK_Q2);
+    return _mm512_or_si512(run_of(low, i / 4, JM_PACK_Q4), _mm512_slli_epi16(two, 4));
+}
+
+/* w = d scale (q - 32), with a scale for each 16 inputs */
+INLINE void tile_q6k(const struct jm_packed *w, const struct jm_acts *x, uint32_t row, float *y,
+                     size_t ldy, uint32_t g, const int R, const int G)
+{
+    const uint32_t n = x->cols / BLOCK;
+    const uint8_t *p = w->data + g * w->group_bytes;
+    const int8_t *q = x->q + (size_t)row * x->cols;
+    const float *dx = x->d + (size_t)row * n;
+    const int32_t *sum16 = x->sum16 + (size_t)row * 2 * n;
+    __m512 sum[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < R * G; i++)
+        sum[i] = _mm512_setzero_ps();
+    for (uint32_t b = 0; b < n; b++) {
+        __m512 part[4];
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++) {
+            __m512i acc[4];
+#pragma GCC unroll 4
+            for (int i = 0; i < R * G; i++)
+                acc[i] = _mm512_sub_epi32(
+                    _mm512_setzero_si512(),
+                    _mm512_slli_epi32(
+                        _mm512_set1_epi32(sum16[((size_t)(i / G) * n + b) * 2 + (size_t)half]), 5));
+#pragma GCC unroll 4
+            for (int i = 4 * half; i < 4 * half + 4; i++) {
+                __m512i v[4];
+#pragma GCC unroll 4
+                for (int j = 0; j < G; j++)
+                    v[j] = six_bits(p + (size_t)j * w->group_bytes + (size_t)b * 384, i);
+#pragma GCC unroll 4
+                for (int r = 0; r < R; r++) {
+                    int32_t word;
+                    __builtin_memcpy(&word, q + (size_t)r * x->cols + b * BLOCK + 4 * i, 4);
+#pragma GCC unroll 4
+                    for (int j = 0; j < G; j++)
+                        acc[r * G + j] =
+                            _mm512_dpbusd_epi32(acc[r * G + j], v[j], _mm512_set1_epi32(word));
+                }
+            }
+#pragma GCC unroll 4
+            for (int i = 0; i < R * G; i++) {
+                const uint8_t *s =
+                    p + (size_t)(i % G) * w->group_bytes + w->scales + b / 8 * 18 * LANES;
+                const __m512 scale = sbytes_to_ps(s + (2 + b % 8 * 2 + (uint32_t)half) * LANES);
+                const __m512 a = _mm512_cvtepi32_ps(acc[i]);
+                part[i] = half ? _mm512_fmadd_ps(a, scale, part[i]) : _mm512_mul_ps(a, scale);
+            }
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < R * G; i++) {
+            const uint8_t *s =
+                p + (size_t)(i % G) * w->group_bytes + w->scales + b / 8 * 18 * LANES;
+            const __m512 d =
+                _mm512_mul_ps(halves_to_ps(s), _mm512_set1_ps(dx[(size_t)(i / G) * n + b]));
+            sum[i] = _mm512_fmadd_ps(part[i], d, sum[i]);
+        }
+    }
+    store_tile(w, sum, row, y, ldy, g, R, G);
+}
+
+static void linear_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                       float *y, size_t ldy, uint32_t g0, uint32_t g1)
+{
+    uint32_t g = g0;
+    for (; n_rows == 1 && g + 4 <= g1; g += 4)
+        tile_q4k(w, x, 0, y, ldy, g, 1, 4);
+    for (; g < g1; g++) {
+        uint32_t r = 0;
+        for (; r + 8 <= n_rows; r += 8)
+            tile_q4k(w, x, r, y, ldy, g, 8, 1);
+        for (; r + 4 <= n_rows; r += 4)
+            tile_q4k(w, x, r, y, ldy, g, 4, 1);
+        for (; r < n_rows; r++)
+            tile_q4k(w, x, r, y, ldy, g, 1, 1);
+    }
+}
+
+static void linear_q6k(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                       float *y, size_t ldy, uint32_t g0, uint32_t g1)
+{
+    uint32_t g = g0;
+    for (; n_rows == 1 && g + 4 <= g1; g += 4)
+        tile_q6k(w, x, 0, y, ldy, g, 1, 4);
+    for (; g < g1; g++) {
+        uint32_t r = 0;
+        for (; r + 4 <= n_rows; r += 4)
+            tile_q6k(w, x, r, y, ldy, g, 4, 1);
+        for (; r < n_rows; r++)
+            tile_q6k(w, x, r, y, ldy, g, 1, 1);
+    }
+}
+
 static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
                    size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
 {
@@ -272,6 +441,12 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
         break;
     case JM_PACK_Q2:
         linear_int(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q2);
+        break;
+    case JM_PACK_Q4K:
+        linear_q4k(w, x, n_rows, y, ldy, g0, g1);
+        break;
+    case JM_PACK_Q6K:
+        linear_q6k(w, x, n_rows, y, ldy, g0, g1);
         break;
     default:
         linear_float(w, x, n_rows, y, ldy, g0, g1, 0);
@@ -541,7 +716,7 @@ static void quantise16(const float *x, uint32_t cols, int16_t *q, float *d)
 
 const struct jm_cpu_kernels jm_cpu_avx512 = {
     .isa = "avx512",
-    .pack = { .group = LANES, .f16 = JM_PACK_I16 },
+    .pack = { .group = LANES, .f16 = JM_PACK_I16, .k_quants = true },
     .k_block = LANES,
     .linear = linear,
     .attend = attend,

@@ -137,6 +137,19 @@ void jm_cpu_quantise16(const float *x, uint32_t cols, int16_t *q, float *d)
     }
 }
 
+void jm_cpu_sums(const int8_t *q, const float *d, const int32_t *sum, uint32_t cols, float *dsum,
+                 int32_t *sum16)
+{
+    for (uint32_t b = 0; b < cols / BLOCK; b++)
+        dsum[b] = d[b] * (float)sum[b];
+    for (uint32_t h = 0; h < cols / 16; h++) {
+        int32_t s = 0;
+        for (uint32_t i = 0; i < 16; i++)
+            s += q[h * 16 + i];
+        sum16[h] = s;
+    }
+}
+
 void jm_cpu_rms_norm(const float *x, const float *w, float eps, float *out, uint32_t n)
 {
     double s = 0;
