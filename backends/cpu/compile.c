@@ -209,7 +209,7 @@ static jm_status take_state(jm_plan *p, uint32_t i, jm_err *err)
             p->vocab = s->node.w.rows;
         return JM_OK;
     case JM_OP_LINEAR:
-        if (jm_pack(&s->node.w, p->dev->kernels->pack, &s->w, &why) != JM_OK)
+        if (jm_pack_open(&s->node.w, p->dev->kernels->pack, &s->w, &why) != JM_OK)
             return jm_fail(err, why.status, "%s", why.text);
         p->bytes += s->w.group_bytes * s->w.n_groups;
         p->weight_bytes += s->w.group_bytes * s->w.n_groups;
@@ -262,6 +262,21 @@ static jm_status take_scratch(jm_plan *p, jm_err *err)
                : jm_fail(err, JM_ENOMEM, "plan: no memory for work space");
 }
 
+/* Repacks all weights, each thread the groups that it will compute when they are shared out, so
+ * that they lie in its own memory where there are several. */
+static void pack_member(void *arg, uint32_t m)
+{
+    jm_plan *p = arg;
+    uint32_t members = jm_team_size(p->dev->team);
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        struct jm_packed *w = &p->steps[i].w;
+        uint32_t from = (uint32_t)((uint64_t)w->n_groups * m / members);
+        uint32_t to = (uint32_t)((uint64_t)w->n_groups * (m + 1) / members);
+        if (p->steps[i].node.op == JM_OP_LINEAR)
+            jm_pack_groups(w, from, to, p->scratch[m]);
+    }
+}
+
 /* A whole number of blocks, and an odd one: with a power of two the caches of all sequences would
  * fall into the same few sets of the processor's caches. */
 static size_t head_positions(size_t context, size_t block)
@@ -301,6 +316,8 @@ jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limi
     }
     if (st == JM_OK)
         st = take_scratch(p, err);
+    if (st == JM_OK)
+        jm_team_run(dev->team, pack_member, p);
     if (st != JM_OK) {
         jm_cpu_plan_close(p);
         return st;

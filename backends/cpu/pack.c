@@ -81,31 +81,47 @@ static uint16_t scale_of(const struct jm_tensor *t, const uint8_t *row, size_t b
     return (uint16_t)(row[at] | row[at + 1] << 8);
 }
 
-/* The stored integer of weight k of a row, plus the kind's offset. */
-static uint8_t level_of(const struct jm_tensor *t, const uint8_t *row, size_t k, const float *unit)
+static uint32_t word_of(const uint8_t *level)
 {
-    size_t b = k / BLOCK, i = k % BLOCK;
-    switch (t->format) {
-    case JM_Q8_0:
-        return row[b * 34 + 2 + i] ^ 0x80;
-    case JM_Q4_0:
-        return (uint8_t)(row[b * 18 + 2 + i % 16] >> (i / 16 * 4) & 15);
-    default: /* STQ1_0: unit holds -1, 0 or 1 */
-        return (uint8_t)((int)unit[k] + 1);
+    uint32_t w;
+    memcpy(&w, level, 4);
+    return w;
+}
+
+/* The 32 levels of one output into a block, four inputs at a time: see pack.h. */
+static void put_levels(enum jm_pack_kind kind, uint8_t *q, size_t lane, size_t g,
+                       const uint8_t level[BLOCK])
+{
+    size_t runs = kind == JM_PACK_Q8 ? 1 : kind == JM_PACK_Q4 ? 2 : 4, bits = 8 / runs;
+    size_t vectors = 8 / runs;
+    for (size_t j = 0; j < vectors; j++) {
+        uint32_t w = 0;
+        for (size_t s = 0; s < runs; s++)
+            w |= word_of(level + 4 * (j + vectors * s)) << (bits * s);
+        memcpy(q + (j * g + lane) * 4, &w, 4);
     }
 }
 
-/* Input i of a block, of one output, into the block's levels. */
-static void put_level(enum jm_pack_kind kind, uint8_t *q, size_t i, size_t lane, size_t g,
-                      uint8_t v)
+/* The stored integers of block b of a row, plus the kind's offset. */
+static void levels_of(const struct jm_tensor *t, const uint8_t *row, size_t b, const float *unit,
+                      uint8_t level[BLOCK])
 {
-    size_t k4 = i / 4;
-    if (kind == JM_PACK_Q8)
-        q[(k4 * g + lane) * 4 + i % 4] = v;
-    else if (kind == JM_PACK_Q4)
-        q[(k4 % 4 * g + lane) * 4 + i % 4] |= (uint8_t)(v << (k4 / 4 * 4));
-    else
-        q[(k4 % 2 * g + lane) * 4 + i % 4] |= (uint8_t)(v << (k4 / 2 * 2));
+    switch (t->format) {
+    case JM_Q8_0:
+        for (size_t i = 0; i < BLOCK; i++)
+            level[i] = row[b * 34 + 2 + i] ^ 0x80;
+        break;
+    case JM_Q4_0:
+        for (size_t i = 0; i < BLOCK / 2; i++) {
+            level[i] = row[b * 18 + 2 + i] & 15;
+            level[i + 16] = row[b * 18 + 2 + i] >> 4;
+        }
+        break;
+    default: /* STQ1_0: unit holds -1, 0 or 1 */
+        for (size_t i = 0; i < BLOCK; i++)
+            level[i] = (uint8_t)((int)unit[b * BLOCK + i] + 1);
+        break;
+    }
 }
 
 /* STQ1_0 only: the signs of a row's weights as -1, 0, 1, by decoding it with every scale 1. */
@@ -131,8 +147,9 @@ static void pack_quantised_row(const struct jm_tensor *t, uint32_t row, struct j
     for (size_t b = 0; b < t->cols / BLOCK; b++) {
         uint16_t d = scale_of(t, src, b);
         memcpy(group + p->scales + (b * g + lane) * 2, &d, 2);
-        for (size_t i = 0; i < BLOCK; i++)
-            put_level(p->kind, group + b * bytes, i, lane, g, level_of(t, src, b * BLOCK + i, tmp));
+        uint8_t level[BLOCK];
+        levels_of(t, src, b, tmp, level);
+        put_levels(p->kind, group + b * bytes, lane, g, level);
     }
 }
 
@@ -146,10 +163,8 @@ static void pack_q4k_row(const struct jm_tensor *t, const uint8_t *src, struct j
         jm_split_q4_k(src, field, scale, offset);
         memcpy(scales + lane * 2, src, 2);
         memcpy(scales + (g + lane) * 2, src + 2, 2);
-        for (size_t i = 0; i < 256; i++)
-            put_level(JM_PACK_Q4, group + (s * 8 + i / BLOCK) * bytes, i % BLOCK, lane, g,
-                      field[i]);
         for (size_t b = 0; b < 8; b++) {
+            put_levels(JM_PACK_Q4, group + (s * 8 + b) * bytes, lane, g, field + b * BLOCK);
             scales[(4 + b) * g + lane] = scale[b];
             scales[(12 + b) * g + lane] = offset[b];
         }
@@ -166,10 +181,14 @@ static void pack_q6k_row(const struct jm_tensor *t, const uint8_t *src, struct j
         uint8_t *scales = group + p->scales + s * g * scale_bytes(p->kind);
         jm_split_q6_k(src, field, scale);
         memcpy(scales + lane * 2, src + 208, 2);
-        for (size_t i = 0; i < 256; i++) {
-            uint8_t *q = group + (s * 8 + i / BLOCK) * bytes;
-            put_level(JM_PACK_Q4, q, i % BLOCK, lane, g, field[i] & 15);
-            put_level(JM_PACK_Q2, q + low, i % BLOCK, lane, g, field[i] >> 4);
+        for (size_t b = 0; b < 8; b++) {
+            uint8_t *q = group + (s * 8 + b) * bytes, nibble[BLOCK], top[BLOCK];
+            for (size_t i = 0; i < BLOCK; i++) {
+                nibble[i] = field[b * BLOCK + i] & 15;
+                top[i] = field[b * BLOCK + i] >> 4;
+            }
+            put_levels(JM_PACK_Q4, q, lane, g, nibble);
+            put_levels(JM_PACK_Q2, q + low, lane, g, top);
         }
         for (size_t b = 0; b < 16; b++)
             scales[(2 + b) * g + lane] = (uint8_t)scale[b];
@@ -210,10 +229,15 @@ static void pack_fixed_row(const struct jm_tensor *t, uint32_t row, struct jm_pa
     for (size_t b = 0; b < t->cols / BLOCK; b++) {
         const float *w = tmp + b * BLOCK;
         uint8_t e = exponent_of(w);
+        float unit = e == 255 ? 0.0f : ldexpf(1.0f, 127 - e);
         group[p->scales + b * g + lane] = e;
-        for (size_t i = 0; i < BLOCK; i++) {
-            int16_t v = e == 255 ? 0 : (int16_t)lrintf(ldexpf(w[i], 127 - e));
-            memcpy(group + b * bytes + ((i / 2 * g + lane) * 2 + i % 2) * 2, &v, 2);
+        for (size_t i = 0; i < BLOCK; i += 2) {
+            int16_t two[2] = { 0, 0 };
+            if (e != 255) {
+                two[0] = (int16_t)lrintf(w[i] * unit);
+                two[1] = (int16_t)lrintf(w[i + 1] * unit);
+            }
+            memcpy(group + b * bytes + (i / 2 * g + lane) * 4, two, 4);
         }
     }
 }
@@ -236,8 +260,8 @@ static bool lay_out(struct jm_packed *p, size_t *total)
     return jm_mul_size(p->group_bytes, p->n_groups, total);
 }
 
-jm_status jm_pack(const struct jm_tensor *t, struct jm_pack_layout layout, struct jm_packed *out,
-                  jm_err *err)
+jm_status jm_pack_open(const struct jm_tensor *t, struct jm_pack_layout layout,
+                       struct jm_packed *out, jm_err *err)
 {
     uint32_t group = layout.group;
     *out = (struct jm_packed){ .kind = JM_PACK_NONE, .t = *t, .group = group };
@@ -246,25 +270,44 @@ jm_status jm_pack(const struct jm_tensor *t, struct jm_pack_layout layout, struc
         return JM_OK;
     out->kind = kind_of(t, layout);
     size_t total;
-    float *tmp = lay_out(out, &total) ? malloc(t->cols * sizeof *tmp) : NULL;
-    out->data = tmp ? aligned_alloc(64, total) : NULL;
-    if (!out->data) {
-        free(tmp);
-        return jm_fail(err, JM_ENOMEM, "%s: out of memory repacking the weight", t->name);
+    out->data = lay_out(out, &total) ? aligned_alloc(64, total) : NULL;
+    return out->data ? JM_OK
+                     : jm_fail(err, JM_ENOMEM, "%s: out of memory repacking the weight", t->name);
+}
+
+void jm_pack_groups(struct jm_packed *p, uint32_t from, uint32_t to, float *tmp)
+{
+    const struct jm_tensor *t = &p->t;
+    for (uint32_t g = from; g < to && p->data; g++) {
+        uint32_t end = (g + 1) * p->group < t->rows ? (g + 1) * p->group : t->rows;
+        if (end - g * p->group < p->group) /* rows that are missing */
+            memset(p->data + g * p->group_bytes, 0, p->group_bytes);
+        for (uint32_t row = g * p->group; row < end; row++) {
+            if (p->kind == JM_PACK_I16)
+                pack_fixed_row(t, row, p, tmp);
+            else if (p->kind >= JM_PACK_Q4K)
+                pack_k_row(t, row, p);
+            else if (jm_packed_is_quantised(p))
+                pack_quantised_row(t, row, p, tmp);
+            else
+                pack_float_row(t, row, p, tmp);
+        }
     }
-    memset(out->data, 0, total);
-    for (uint32_t row = 0; row < t->rows; row++) {
-        if (out->kind == JM_PACK_I16)
-            pack_fixed_row(t, row, out, tmp);
-        else if (out->kind >= JM_PACK_Q4K)
-            pack_k_row(t, row, out);
-        else if (jm_packed_is_quantised(out))
-            pack_quantised_row(t, row, out, tmp);
-        else
-            pack_float_row(t, row, out, tmp);
-    }
+}
+
+jm_status jm_pack(const struct jm_tensor *t, struct jm_pack_layout layout, struct jm_packed *out,
+                  jm_err *err)
+{
+    jm_status st = jm_pack_open(t, layout, out, err);
+    float *tmp = st == JM_OK ? malloc(t->cols * sizeof *tmp) : NULL;
+    if (st == JM_OK && !tmp)
+        st = jm_fail(err, JM_ENOMEM, "%s: out of memory repacking the weight", t->name);
+    if (st == JM_OK)
+        jm_pack_groups(out, 0, out->n_groups, tmp);
+    else
+        jm_packed_free(out);
     free(tmp);
-    return JM_OK;
+    return st;
 }
 
 void jm_packed_free(struct jm_packed *p)

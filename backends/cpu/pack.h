@@ -61,6 +61,11 @@ struct jm_packed {
  * nothing copied. JM_ENOMEM. */
 jm_status jm_pack(const struct jm_tensor *t, struct jm_pack_layout layout, struct jm_packed *out,
                   jm_err *err);
+/* The same in two steps, so that threads can share the work: memory first, then any groups [from,
+ * to) in any order. tmp: f32 [cols], this thread's. */
+jm_status jm_pack_open(const struct jm_tensor *t, struct jm_pack_layout layout,
+                       struct jm_packed *out, jm_err *err);
+void jm_pack_groups(struct jm_packed *p, uint32_t from, uint32_t to, float *tmp);
 void jm_packed_free(struct jm_packed *p);
 
 /* Takes int8 activations. */

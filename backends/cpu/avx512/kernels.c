@@ -10,7 +10,16 @@
 
 #include "backends/cpu/kernels.h"
 
+/* Arrays of vectors become registers only where their loops are unrolled, with sizes that are known.
+ * Sanitizers check each access: then that would take compilers minutes. */
+#ifdef JM_SANITIZED
+#define INLINE static
+#define UNROLL(n)
+#else
+#define PRAGMA(text) _Pragma(#text)
 #define INLINE static inline __attribute__((always_inline))
+#define UNROLL(n) PRAGMA(GCC unroll n)
+#endif
 
 enum { LANES = 16, BLOCK = 32 };
 
@@ -30,28 +39,28 @@ INLINE void tile_float(const struct jm_packed *w, const float *x, uint32_t cols,
     const size_t each = half ? 2 : 4;
     const uint8_t *p = w->data + g * w->group_bytes;
     __m512 acc[24];
-#pragma GCC unroll 24
+    UNROLL(24)
     for (int i = 0; i < R * G; i++)
         acc[i] = _mm512_setzero_ps();
     for (uint32_t k = 0; k < cols; k++) {
         __m512 wk[8];
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int j = 0; j < G; j++) {
             const uint8_t *q = p + (size_t)j * w->group_bytes + k * LANES * each;
             wk[j] = half ? _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)q))
                          : _mm512_loadu_ps((const float *)(const void *)q);
         }
-#pragma GCC unroll 12
+        UNROLL(12)
         for (int r = 0; r < R; r++) {
             __m512 xk = _mm512_set1_ps(x[(size_t)r * cols + k]);
-#pragma GCC unroll 8
+            UNROLL(8)
             for (int j = 0; j < G; j++)
                 acc[r * G + j] = _mm512_fmadd_ps(wk[j], xk, acc[r * G + j]);
         }
     }
-#pragma GCC unroll 12
+    UNROLL(12)
     for (int r = 0; r < R; r++) {
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int j = 0; j < G; j++) {
             uint32_t o = (g + (uint32_t)j) * LANES;
             store(y + (size_t)r * ldy + o, acc[r * G + j], w->t.rows - o);
@@ -140,24 +149,24 @@ INLINE void dot_block(__m512i *acc, const uint8_t *p, size_t group_bytes, const 
                       size_t ldx, const int R, const int G, const enum jm_pack_kind kind)
 {
     const int V = vectors_of(kind), S = runs_of(kind);
-#pragma GCC unroll 16
+    UNROLL(16)
     for (int i = 0; i < V; i++) {
         __m512i v[8];
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int j = 0; j < G; j++)
             v[j] = _mm512_loadu_si512(p + (size_t)j * group_bytes + 64 * i);
-#pragma GCC unroll 4
+        UNROLL(4)
         for (int s = 0; s < S; s++) {
             __m512i w[8];
-#pragma GCC unroll 8
+            UNROLL(8)
             for (int j = 0; j < G; j++)
                 w[j] = run_of(v[j], s, kind);
-#pragma GCC unroll 8
+            UNROLL(8)
             for (int r = 0; r < R; r++) {
                 int32_t word;
                 __builtin_memcpy(&word, x + (size_t)r * ldx + 4 * (i + V * s), 4);
                 const __m512i xk = _mm512_set1_epi32(word);
-#pragma GCC unroll 8
+                UNROLL(8)
                 for (int j = 0; j < G; j++)
                     acc[r * G + j] = kind == JM_PACK_I16
                                          ? _mm512_dpwssd_epi32(acc[r * G + j], w[j], xk)
@@ -190,12 +199,12 @@ INLINE void tile_int(const struct jm_packed *w, const struct jm_acts *x, uint32_
     const uint8_t *q = (wide ? (const uint8_t *)x->q16 : (const uint8_t *)x->q) + row * ldx;
     const float *dx = (wide ? x->d16 : x->d) + (size_t)row * n;
     __m512 sum[8];
-#pragma GCC unroll 8
+    UNROLL(8)
     for (int i = 0; i < R * G; i++)
         sum[i] = _mm512_setzero_ps();
     for (uint32_t b = 0; b < n; b++) {
         __m512i acc[8];
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int i = 0; i < R * G; i++)
             acc[i] =
                 start_of(wide ? NULL : x->sum + (size_t)(row + (uint32_t)(i / G)) * n + b, kind);
@@ -203,18 +212,18 @@ INLINE void tile_int(const struct jm_packed *w, const struct jm_acts *x, uint32_
         dot_block(acc, p + (size_t)b * 64 * (size_t)vectors_of(kind), w->group_bytes,
                   q + (size_t)b * (wide ? 64 : 32), ldx, R, G, kind);
         __m512 dw[8];
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int j = 0; j < G; j++)
             dw[j] = scales_of(p + (size_t)j * w->group_bytes + w->scales +
                                   (size_t)b * (wide ? LANES : 2 * LANES),
                               kind);
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int i = 0; i < R * G; i++)
             sum[i] = _mm512_fmadd_ps(
                 _mm512_cvtepi32_ps(acc[i]),
                 _mm512_mul_ps(dw[i % G], _mm512_set1_ps(dx[(size_t)(i / G) * n + b])), sum[i]);
     }
-#pragma GCC unroll 8
+    UNROLL(8)
     for (int i = 0; i < R * G; i++) {
         uint32_t o = (g + (uint32_t)(i % G)) * LANES;
         store(y + (size_t)(row + (uint32_t)(i / G)) * ldy + o, sum[i], w->t.rows - o);
@@ -275,7 +284,7 @@ INLINE __m512 halves_to_ps(const uint8_t *p)
 INLINE void store_tile(const struct jm_packed *w, const __m512 *sum, uint32_t row, float *y,
                        size_t ldy, uint32_t g, const int R, const int G)
 {
-#pragma GCC unroll 8
+    UNROLL(8)
     for (int i = 0; i < R * G; i++) {
         uint32_t o = (g + (uint32_t)(i % G)) * LANES;
         store(y + (size_t)(row + (uint32_t)(i / G)) * ldy + o, sum[i], w->t.rows - o);
@@ -291,25 +300,25 @@ INLINE void tile_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_
     const int8_t *q = x->q + (size_t)row * x->cols;
     const float *dx = x->d + (size_t)row * n, *dsum = x->dsum + (size_t)row * n;
     __m512 sum[8];
-#pragma GCC unroll 8
+    UNROLL(8)
     for (int i = 0; i < R * G; i++)
         sum[i] = _mm512_setzero_ps();
     for (uint32_t b = 0; b < n; b++) {
         __m512i acc[8];
         __m512 scale[8], offset[8];
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int i = 0; i < R * G; i++)
             acc[i] = _mm512_setzero_si512();
         dot_block(acc, p + (size_t)b * 256, w->group_bytes, (const uint8_t *)q + b * BLOCK, x->cols,
                   R, G, JM_PACK_Q4);
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int j = 0; j < G; j++) {
             const uint8_t *s = p + (size_t)j * w->group_bytes + w->scales + b / 8 * 20 * LANES;
             scale[j] = _mm512_mul_ps(halves_to_ps(s), bytes_to_ps(s + (4 + b % 8) * LANES));
             offset[j] =
                 _mm512_mul_ps(halves_to_ps(s + 2 * LANES), bytes_to_ps(s + (12 + b % 8) * LANES));
         }
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int i = 0; i < R * G; i++) {
             const size_t at = (size_t)(i / G) * n + b;
             sum[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i]),
@@ -339,37 +348,37 @@ INLINE void tile_q6k(const struct jm_packed *w, const struct jm_acts *x, uint32_
     const float *dx = x->d + (size_t)row * n;
     const int32_t *sum16 = x->sum16 + (size_t)row * 2 * n;
     __m512 sum[4];
-#pragma GCC unroll 4
+    UNROLL(4)
     for (int i = 0; i < R * G; i++)
         sum[i] = _mm512_setzero_ps();
     for (uint32_t b = 0; b < n; b++) {
         __m512 part[4];
-#pragma GCC unroll 2
+        UNROLL(2)
         for (int half = 0; half < 2; half++) {
             __m512i acc[4];
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int i = 0; i < R * G; i++)
                 acc[i] = _mm512_sub_epi32(
                     _mm512_setzero_si512(),
                     _mm512_slli_epi32(
                         _mm512_set1_epi32(sum16[((size_t)(i / G) * n + b) * 2 + (size_t)half]), 5));
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int i = 4 * half; i < 4 * half + 4; i++) {
                 __m512i v[4];
-#pragma GCC unroll 4
+                UNROLL(4)
                 for (int j = 0; j < G; j++)
                     v[j] = six_bits(p + (size_t)j * w->group_bytes + (size_t)b * 384, i);
-#pragma GCC unroll 4
+                UNROLL(4)
                 for (int r = 0; r < R; r++) {
                     int32_t word;
                     __builtin_memcpy(&word, q + (size_t)r * x->cols + b * BLOCK + 4 * i, 4);
-#pragma GCC unroll 4
+                    UNROLL(4)
                     for (int j = 0; j < G; j++)
                         acc[r * G + j] =
                             _mm512_dpbusd_epi32(acc[r * G + j], v[j], _mm512_set1_epi32(word));
                 }
             }
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int i = 0; i < R * G; i++) {
                 const uint8_t *s =
                     p + (size_t)(i % G) * w->group_bytes + w->scales + b / 8 * 18 * LANES;
@@ -378,7 +387,7 @@ INLINE void tile_q6k(const struct jm_packed *w, const struct jm_acts *x, uint32_
                 part[i] = half ? _mm512_fmadd_ps(a, scale, part[i]) : _mm512_mul_ps(a, scale);
             }
         }
-#pragma GCC unroll 4
+        UNROLL(4)
         for (int i = 0; i < R * G; i++) {
             const uint8_t *s =
                 p + (size_t)(i % G) * w->group_bytes + w->scales + b / 8 * 18 * LANES;
@@ -506,7 +515,7 @@ static void gelu(const float *x, float *y, size_t n)
         __m512 a = _mm512_mul_ps(_mm512_abs_ps(v), _mm512_set1_ps(0.70710678f));
         __m512 t = _mm512_div_ps(one, _mm512_fmadd_ps(a, _mm512_set1_ps(0.3275911f), one));
         __m512 p = _mm512_set1_ps(c[0]);
-#pragma GCC unroll 4
+        UNROLL(4)
         for (int k = 1; k < 5; k++)
             p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(c[k]));
         __m512 e = exp_ps(_mm512_sub_ps(_mm512_setzero_ps(), _mm512_mul_ps(a, a)));
@@ -523,19 +532,19 @@ INLINE void score_keys(const float *q, const float *k, uint32_t dim, uint32_t n,
                        float *scores, size_t ld, float *top, const int H)
 {
     __m512 largest[4];
-#pragma GCC unroll 4
+    UNROLL(4)
     for (int h = 0; h < H; h++)
         largest[h] = _mm512_set1_ps(-INFINITY);
     for (uint32_t p = 0; p < n; p += LANES, k += (size_t)dim * LANES) {
         __m512 even[4], odd[4];
-#pragma GCC unroll 4
+        UNROLL(4)
         for (int h = 0; h < H; h++)
             even[h] = odd[h] = _mm512_setzero_ps();
         uint32_t i = 0;
         for (; i + 2 <= dim; i += 2) {
             const __m512 k0 = _mm512_loadu_ps(k + i * LANES),
                          k1 = _mm512_loadu_ps(k + (i + 1) * LANES);
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int h = 0; h < H; h++) {
                 const float *qh = q + (size_t)h * dim + i;
                 even[h] = _mm512_fmadd_ps(k0, _mm512_set1_ps(qh[0]), even[h]);
@@ -543,7 +552,7 @@ INLINE void score_keys(const float *q, const float *k, uint32_t dim, uint32_t n,
             }
         }
         const __mmask16 m = first(n - p);
-#pragma GCC unroll 4
+        UNROLL(4)
         for (int h = 0; h < H; h++) {
             if (i < dim)
                 even[h] = _mm512_fmadd_ps(_mm512_loadu_ps(k + i * LANES),
@@ -553,7 +562,7 @@ INLINE void score_keys(const float *q, const float *k, uint32_t dim, uint32_t n,
             _mm512_storeu_ps(scores + (size_t)h * ld + p, s);
         }
     }
-#pragma GCC unroll 4
+    UNROLL(4)
     for (int h = 0; h < H; h++)
         top[h] = _mm512_reduce_max_ps(largest[h]);
 }
@@ -579,27 +588,27 @@ INLINE void weigh_values(const float *v, uint32_t dim, uint32_t n, const float *
     for (uint32_t at = 0; at < dim; at += 4 * LANES) {
         __mmask16 m[4];
         __m512 s[16];
-#pragma GCC unroll 4
+        UNROLL(4)
         for (uint32_t j = 0; j < 4; j++)
             m[j] = at + j * LANES < dim ? first(dim - at - j * LANES) : 0;
-#pragma GCC unroll 16
+        UNROLL(16)
         for (int i = 0; i < 4 * H; i++)
             s[i] = _mm512_setzero_ps();
         for (uint32_t p = 0; p < n; p++) {
             const float *row = v + (size_t)p * dim + at;
             __m512 x[4];
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int j = 0; j < 4; j++)
                 x[j] = _mm512_maskz_loadu_ps(m[j], row + j * LANES);
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int h = 0; h < H; h++) {
                 const __m512 e = _mm512_set1_ps(scores[(size_t)h * ld + p]);
-#pragma GCC unroll 4
+                UNROLL(4)
                 for (int j = 0; j < 4; j++)
                     s[h * 4 + j] = _mm512_fmadd_ps(e, x[j], s[h * 4 + j]);
             }
         }
-#pragma GCC unroll 16
+        UNROLL(16)
         for (int i = 0; i < 4 * H; i++)
             _mm512_mask_storeu_ps(out + (size_t)(i / 4) * dim + at + (uint32_t)(i % 4) * LANES,
                                   m[i % 4], _mm512_mul_ps(s[i], _mm512_set1_ps(inverse[i / 4])));
@@ -612,7 +621,7 @@ INLINE void attend_heads(const float *q, const float *k, const float *v, uint32_
     const size_t ld = (n + LANES - 1) & ~(size_t)(LANES - 1);
     float top[4], inverse[4];
     score_keys(q, k, dim, n, scale, scores, ld, top, H);
-#pragma GCC unroll 4
+    UNROLL(4)
     for (int h = 0; h < H; h++)
         inverse[h] = soften(scores + (size_t)h * ld, n, top[h]);
     weigh_values(v, dim, n, scores, ld, inverse, out, H);
