@@ -260,19 +260,19 @@ static bool lay_out(struct jm_packed *p, size_t *total)
     return jm_mul_size(p->group_bytes, p->n_groups, total);
 }
 
-jm_status jm_pack_open(const struct jm_tensor *t, struct jm_pack_layout layout,
-                       struct jm_packed *out, jm_err *err)
+jm_status jm_pack_size(const struct jm_tensor *t, struct jm_pack_layout layout,
+                       struct jm_packed *out, size_t *bytes, jm_err *err)
 {
     uint32_t group = layout.group;
     *out = (struct jm_packed){ .kind = JM_PACK_NONE, .t = *t, .group = group };
+    *bytes = 0;
     out->n_groups = t->rows / group + (t->rows % group != 0);
     if (group == 1)
         return JM_OK;
     out->kind = kind_of(t, layout);
-    size_t total;
-    out->data = lay_out(out, &total) ? aligned_alloc(64, total) : NULL;
-    return out->data ? JM_OK
-                     : jm_fail(err, JM_ENOMEM, "%s: out of memory repacking the weight", t->name);
+    return lay_out(out, bytes)
+               ? JM_OK
+               : jm_fail(err, JM_ENOMEM, "%s: the weight does not fit in memory", t->name);
 }
 
 void jm_pack_groups(struct jm_packed *p, uint32_t from, uint32_t to, float *tmp)
@@ -298,9 +298,12 @@ void jm_pack_groups(struct jm_packed *p, uint32_t from, uint32_t to, float *tmp)
 jm_status jm_pack(const struct jm_tensor *t, struct jm_pack_layout layout, struct jm_packed *out,
                   jm_err *err)
 {
-    jm_status st = jm_pack_open(t, layout, out, err);
+    size_t bytes;
+    jm_status st = jm_pack_size(t, layout, out, &bytes, err);
     float *tmp = st == JM_OK ? malloc(t->cols * sizeof *tmp) : NULL;
-    if (st == JM_OK && !tmp)
+    if (bytes > 0)
+        out->data = out->owned = aligned_alloc(64, bytes);
+    if (st == JM_OK && (!tmp || (bytes > 0 && !out->data)))
         st = jm_fail(err, JM_ENOMEM, "%s: out of memory repacking the weight", t->name);
     if (st == JM_OK)
         jm_pack_groups(out, 0, out->n_groups, tmp);
@@ -312,6 +315,6 @@ jm_status jm_pack(const struct jm_tensor *t, struct jm_pack_layout layout, struc
 
 void jm_packed_free(struct jm_packed *p)
 {
-    free(p->data);
+    free(p->owned);
     *p = (struct jm_packed){ 0 };
 }

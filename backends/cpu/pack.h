@@ -52,8 +52,9 @@ struct jm_packed {
     uint32_t group;     /* G */
     uint32_t n_groups;  /* ceil(rows / G) */
     size_t group_bytes;
-    size_t scales; /* where a group's scales begin; 0 for the float kinds */
-    uint8_t *data; /* [n_groups, group_bytes], 64-byte aligned, owned; NULL for NONE */
+    size_t scales;  /* where a group's scales begin; 0 for the float kinds */
+    uint8_t *data;  /* [n_groups, group_bytes], 64-byte aligned; NULL for NONE */
+    uint8_t *owned; /* data, when jm_pack took it */
 };
 
 /* As the layout wants it, where the columns allow. Formats without kernels become I16 where F16
@@ -61,10 +62,11 @@ struct jm_packed {
  * nothing copied. JM_ENOMEM. */
 jm_status jm_pack(const struct jm_tensor *t, struct jm_pack_layout layout, struct jm_packed *out,
                   jm_err *err);
-/* The same in two steps, so that threads can share the work: memory first, then any groups [from,
- * to) in any order. tmp: f32 [cols], this thread's. */
-jm_status jm_pack_open(const struct jm_tensor *t, struct jm_pack_layout layout,
-                       struct jm_packed *out, jm_err *err);
+/* The same in two steps, so that threads can share the work and memory. First all but data, and the
+ * bytes that data needs, a multiple of 64; then, with out->data set, any groups [from, to) in any
+ * order. tmp: f32 [cols], this thread's. */
+jm_status jm_pack_size(const struct jm_tensor *t, struct jm_pack_layout layout,
+                       struct jm_packed *out, size_t *bytes, jm_err *err);
 void jm_pack_groups(struct jm_packed *p, uint32_t from, uint32_t to, float *tmp);
 void jm_packed_free(struct jm_packed *p);
 

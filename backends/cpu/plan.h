@@ -50,12 +50,13 @@ struct jm_plan {
     uint32_t n_owned, cap_owned;
     size_t bytes;
     /* ATTEND_RUN: keys and values of all runs, prefix and rows; see picture.c */
-    float *run_k, *run_v;    /* [run_positions, n_kv_heads, head_dim] of the widest such node */
-    size_t run_width;        /* its n_kv_heads * head_dim; 0: there are no such nodes */
-    size_t *run_at;          /* [max_rows] position where each run begins */
-    uint32_t *run_of;        /* [max_rows] the run of each row */
-    float **scratch;         /* [threads] for one thread: longest row and longest context */
-    size_t weight_bytes;     /* of all linears */
+    float *run_k, *run_v; /* [run_positions, n_kv_heads, head_dim] of the widest such node */
+    size_t run_width;     /* its n_kv_heads * head_dim; 0: there are no such nodes */
+    size_t *run_at;       /* [max_rows] position where each run begins */
+    uint32_t *run_of;     /* [max_rows] the run of each row */
+    float **scratch;      /* [threads] for one thread: longest row and longest context */
+    uint8_t *weights;     /* [weight_bytes] of all linears, one after the other */
+    size_t weight_bytes;
     uint64_t row_weights[3]; /* weights that a row meets, by enum jm_rows */
 
     /* Of the run under way. */
