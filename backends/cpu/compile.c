@@ -135,6 +135,34 @@ static void place_barriers(jm_plan *p)
     }
 }
 
+/* Whether no node but `reader`, the last one, reads value v: another thread might still do so. */
+static bool only_reader(const jm_plan *p, uint32_t reader, jm_value v)
+{
+    for (uint32_t i = v + 1; i < reader; i++) {
+        const struct jm_node *n = &p->steps[i].node;
+        for (uint32_t k = 0; k < n->n_in; k++) {
+            if (n->in[k] == v)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* What changes parts of heads works in its input's own buffer when nobody else reads that: the rest
+ * of each row need not be copied. NULL: it may not. */
+static float *take_over(struct pool *b, const jm_plan *p, uint32_t i, const uint32_t *last)
+{
+    const struct jm_step *s = &p->steps[i], *from = &p->steps[s->node.in[0]];
+    if ((s->node.op != JM_OP_NORM_PART && s->node.op != JM_OP_ROPE_PART) ||
+        last[s->node.in[0]] != i || !only_reader(p, i, s->node.in[0]))
+        return NULL;
+    for (uint32_t k = 0; k < b->n; k++) {
+        if (b->at[k].buffer == from->out)
+            b->at[k].free_after = last[i];
+    }
+    return from->out;
+}
+
 static jm_status take_buffers(jm_plan *p, const jm_graph *g, jm_err *err)
 {
     uint32_t n = g->n_nodes, last_barrier = 0;
@@ -151,7 +179,8 @@ static jm_status take_buffers(jm_plan *p, const jm_graph *g, jm_err *err)
         if (s->barrier_before || starts_entry(p, i))
             last_barrier = i;
         if (!jm_mul_size(rows, s->node.cols, &cells) || !jm_mul_size(cells, 4, &s->out_bytes) ||
-            !(s->out = pool_take(&pool, p, s, last_barrier, last[i])))
+            !((s->out = take_over(&pool, p, i, last)) ||
+              (s->out = pool_take(&pool, p, s, last_barrier, last[i]))))
             st = jm_fail(err, JM_ENOMEM, "plan: no memory for %zu rows of %u values", rows,
                          s->node.cols);
         if (st == JM_OK && s->quantise) {

@@ -222,9 +222,16 @@ void jm_cpu_picture_begin(jm_plan *p)
 
 /* ---- running ---- */
 
+/* x may be y: see take_over in compile.c. */
+static void copy_row(const struct jm_node *n, const float *x, float *y)
+{
+    if (x != y)
+        memcpy(y, x, n->cols * sizeof *y);
+}
+
 static void norm_part_row(const jm_plan *p, const struct jm_node *n, const float *x, float *y)
 {
-    memcpy(y, x, n->cols * sizeof *y);
+    copy_row(n, x, y);
     for (uint32_t at = n->at; at < n->cols; at += n->head_dim)
         p->dev->kernels->rms_norm(x + at, n->w.data, n->eps, y + at, n->part);
 }
@@ -246,7 +253,7 @@ static void rope_part_row(const jm_plan *p, const struct jm_step *s, uint32_t r,
     const uint32_t *axis = n->axis == JM_AXIS_T   ? p->batch->pos
                            : n->axis == JM_AXIS_H ? p->batch->pos_h
                                                   : p->batch->pos_w;
-    memcpy(y, x, n->cols * sizeof *y);
+    copy_row(n, x, y);
     for (uint32_t j = 0; j < n->cols / n->head_dim; j++) {
         size_t at = (size_t)j * n->head_dim + n->at, pos = axis[r];
         if (n->grid)
