@@ -2,7 +2,8 @@
 build_packages=(build-essential cmake ninja-build pkg-config libcjson-dev libcsv-dev libhwloc-dev
     libinih-dev libpapi-dev libpcre2-dev libpng-dev libsodium-dev)
 plot_packages=(gnuplot-nox fonts-dejavu-core)
-check_packages=(clang clang-format jq libclang-rt-14-dev libcunit1-dev)
+check_packages=(clang clang-format gcc-aarch64-linux-gnu jq libc6-dev-arm64-cross
+    libclang-rt-14-dev libcunit1-dev qemu-user)
 
 say() {
     printf '== %s\n' "$*"

@@ -11,7 +11,7 @@
 #include "backends/graph.h"
 #include "base/status.h"
 
-#define JM_BACKEND_ABI 3u /* raise on any change below or in graph.h or format.h */
+#define JM_BACKEND_ABI 4u /* raise on any change below or in graph.h or format.h */
 
 typedef struct jm_device jm_device; /* the backend's own */
 typedef struct jm_plan jm_plan;     /* a compiled graph, the backend's own */
@@ -59,6 +59,14 @@ struct jm_batch {
     const float *input[JM_MAX_INPUTS]; /* [n_rows or n_runs, cols]; those of other entries: NULL */
 };
 
+/* Kernels for one instruction set. */
+struct jm_kernel_set {
+    const char *name;  /* what jm_device_options.isa takes */
+    const char *has;   /* the operations that are its own; NULL: there are none yet */
+    const char *needs; /* of the machine */
+    bool works;        /* here */
+};
+
 struct jm_backend_ops {
     uint32_t abi;        /* first for ever: JM_BACKEND_ABI */
     const char *name;    /* the word after --backend */
@@ -87,6 +95,8 @@ struct jm_backend_ops {
 
     /* Optional; NULL: unavailable, never zero. Joules since open. */
     jm_status (*energy)(const jm_device *dev, double *joules, jm_err *err);
+    /* Optional; NULL: there is nothing to choose. Set i, from 0 on; false after the last. */
+    bool (*kernel_set)(size_t i, struct jm_kernel_set *out);
 };
 
 /* The one exported symbol of a backend. */

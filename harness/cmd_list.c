@@ -15,12 +15,17 @@
 #include "harness/paths.h"
 #include "workloads/workload.h"
 
-static const char usage[] = "usage: joulemark list [--json]\n\n"
-                            "Lists workloads, backends and their devices, scenarios, energy "
-                            "meters, models and data sets.\n\n"
-                            "examples:\n"
-                            "  joulemark list\n"
-                            "  joulemark list --json\n";
+static const char usage[] =
+    "usage: joulemark list [--kernels] [--json]\n\n"
+    "Lists workloads, backends and their devices, scenarios, energy "
+    "meters, models and data sets.\n"
+    "With --kernels: the kernel sets of each backend, the best first, what "
+    "each has of its own\n"
+    "(the rest is done by the scalar kernels), and whether it runs here.\n\n"
+    "examples:\n"
+    "  joulemark list\n"
+    "  joulemark list --kernels\n"
+    "  joulemark list --json\n";
 
 /* Adds {name, summary} to the group; cJSON takes care of missing memory by adding nothing. */
 static void add(cJSON *group, const char *name, const char *summary)
@@ -72,6 +77,42 @@ static void add_backends(cJSON *group)
         free(names[i]);
     }
     free(names);
+}
+
+static void add_kernel_sets(cJSON *group, const jm_backend *b)
+{
+    struct jm_kernel_set set;
+    for (size_t i = 0; b->ops->kernel_set && b->ops->kernel_set(i, &set); i++) {
+        const char *here =
+            !set.has ? "missing: not written yet" : (set.works ? "runs here" : "does not run here");
+        char *name = jm_asprintf("%s %s", b->ops->name, set.name);
+        char *line = jm_asprintf("%s; needs %s%s%s", here, set.needs, set.has ? "; has " : "",
+                                 set.has ? set.has : "");
+        if (name && line)
+            add(group, name, line);
+        free(name);
+        free(line);
+    }
+}
+
+static cJSON *kernels(void)
+{
+    cJSON *root = cJSON_CreateObject(), *group = cJSON_AddArrayToObject(root, "kernels");
+    char **names = NULL;
+    size_t n = 0;
+    jm_backend_names(&names, &n, NULL);
+    for (size_t i = 0; i < n; i++) {
+        jm_backend b = { 0 };
+        jm_err err = { 0 };
+        if (jm_backend_load(names[i], &b, &err) == JM_OK)
+            add_kernel_sets(group, &b);
+        else
+            add(group, names[i], err.text);
+        jm_backend_unload(&b);
+        free(names[i]);
+    }
+    free(names);
+    return root;
 }
 
 static void add_meter(cJSON *group, const struct jm_meter_ops *m)
@@ -140,16 +181,22 @@ static void print_text(const cJSON *root)
 
 int jm_cmd_list(int argc, char **argv)
 {
-    bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
-    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(usage, stdout);
-        return JM_EXIT_OK;
+    bool json = false, only_kernels = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            fputs(usage, stdout);
+            return JM_EXIT_OK;
+        }
+        if (strcmp(argv[i], "--json") == 0) {
+            json = true;
+        } else if (strcmp(argv[i], "--kernels") == 0) {
+            only_kernels = true;
+        } else {
+            fputs(usage, stderr);
+            return JM_EXIT_USAGE;
+        }
     }
-    if (argc > 2 || (argc == 2 && !json)) {
-        fputs(usage, stderr);
-        return JM_EXIT_USAGE;
-    }
-    cJSON *root = everything();
+    cJSON *root = only_kernels ? kernels() : everything();
     char *text = root && json ? cJSON_Print(root) : NULL;
     if (text)
         puts(text);

@@ -26,6 +26,9 @@ expect 2 "did you mean 'run'" rum
 expect 0 'joulemark' version
 expect 0 'tiny-mt-f16.gguf' list
 expect 0 '"workloads"' list --json
+expect 0 'cpu scalar .*runs here' list --kernels
+expect 0 'cpu sve .*missing' list --kernels
+expect 2 'usage' list --cores
 expect 0 'governor' doctor
 expect 0 '"state":' doctor --json
 expect 0 '^usage: joulemark doctor' doctor --help

@@ -14,7 +14,7 @@
 
 enum { MAX_ROWS = 29, BLOCK = 32 };
 
-static const char *const sets[] = { "avx2", "avx512" };
+static const char *const sets[] = { "avx2", "avx512", "neon", "neon-dotprod", "neon-i8mm" };
 static uint64_t seed = 20240917;
 
 static float random_float(jm_rng *r, float scale)
@@ -402,6 +402,33 @@ static void test_quantise16(void)
     }
 }
 
+static bool names(const struct jm_kernel_set *s, const char *word)
+{
+    return strstr(s->has, word) != NULL;
+}
+
+/* What is said of a set is so: the operations that it names are its own, the others in C. */
+static void test_sets(void)
+{
+    struct jm_kernel_set s;
+    size_t n = 0, works = 0;
+    for (; jm_cpu_kernel_set(n, &s); n++) {
+        const struct jm_cpu_kernels *k = jm_cpu_kernels_for(s.name);
+        CU_ASSERT((k != NULL) == s.works);
+        CU_ASSERT(s.has || !s.works);
+        works += s.works;
+        if (!k || k == &jm_cpu_scalar)
+            continue;
+        CU_ASSERT(names(&s, "GELU") == (k->gelu != jm_cpu_gelu));
+        CU_ASSERT(names(&s, "norm") == (k->rms_norm != jm_cpu_rms_norm));
+        CU_ASSERT(names(&s, "rope") == (k->rope != jm_cpu_rope));
+        CU_ASSERT(names(&s, "argmax") == (k->argmax != jm_cpu_argmax));
+        CU_ASSERT(names(&s, "quantise") == (k->quantise != jm_cpu_quantise));
+        CU_ASSERT(names(&s, "14-bit") == (k->pack.f16 == JM_PACK_I16));
+    }
+    CU_ASSERT(n >= 6 && works >= 1); /* scalar at least */
+}
+
 static void test_unknown_set(void)
 {
     CU_ASSERT_PTR_NULL(jm_cpu_kernels_for("sse9"));
@@ -425,6 +452,7 @@ int main(void)
     CU_add_test(s, "swiglu", test_swiglu);
     CU_add_test(s, "quantise", test_quantise);
     CU_add_test(s, "quantise16", test_quantise16);
+    CU_add_test(s, "sets", test_sets);
     CU_add_test(s, "unknown set", test_unknown_set);
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();

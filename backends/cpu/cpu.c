@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cpu backend's door: one device, this machine's processor. JM_CPU_ISA forces a kernel set
- * (scalar, avx2, avx512); an unknown or missing set is an error, never a silent fallback. */
+ * (those of joulemark list --kernels); an unknown or missing set is an error, never a silent
+ * fallback. */
 #include <hwloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,8 +48,8 @@ static jm_status open_device(uint32_t index, const struct jm_device_options *opt
     const struct jm_cpu_kernels *k = jm_cpu_kernels_for(isa && *isa ? isa : NULL);
     if (!k)
         return jm_fail(err, JM_EUNSUPPORTED,
-                       "cpu: this machine cannot run the instruction set '%s'; use scalar, avx2 or "
-                       "avx512",
+                       "cpu: this machine cannot run the instruction set '%s'; see joulemark "
+                       "list --kernels",
                        isa);
     uint32_t threads = opt->threads ? opt->threads : core_count();
     if (threads > MAX_THREADS)
@@ -108,7 +109,7 @@ static jm_status wait_plan(jm_plan *p, jm_err *err)
 static const struct jm_backend_ops ops = {
     .abi = JM_BACKEND_ABI,
     .name = "cpu",
-    .summary = "this machine's processor (scalar reference, AVX2, AVX-512)",
+    .summary = "this machine's processor (scalar reference, AVX2, AVX-512, NEON)",
     .count = count,
     .open = open_device,
     .close = close_device,
@@ -120,6 +121,7 @@ static const struct jm_backend_ops ops = {
     .execute = jm_cpu_execute,
     .wait = wait_plan,
     .fetch = jm_cpu_fetch,
+    .kernel_set = jm_cpu_kernel_set,
 };
 
 const struct jm_backend_ops *jm_backend_entry(void)

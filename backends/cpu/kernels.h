@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backends/backend.h"
 #include "backends/cpu/pack.h"
 
 /* Inputs of a linear, rows x cols. The integer ones are there when the weight's kind takes them. */
@@ -84,9 +85,14 @@ jm_rms_norm_fn jm_cpu_rms_norm;
 jm_rope_fn jm_cpu_rope;
 jm_argmax_fn jm_cpu_argmax;
 
+/* Those of the other architecture are not in the build. */
 extern const struct jm_cpu_kernels jm_cpu_scalar, jm_cpu_avx2, jm_cpu_avx512;
+extern const struct jm_cpu_kernels jm_cpu_neon, jm_cpu_neon_dotprod, jm_cpu_neon_i8mm;
 
 /* isa by name, NULL for the best; NULL when this machine or its OS lacks it, or no such name. */
 const struct jm_cpu_kernels *jm_cpu_kernels_for(const char *isa);
+
+/* As jm_backend_ops.kernel_set. */
+bool jm_cpu_kernel_set(size_t i, struct jm_kernel_set *out);
 
 #endif

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The NEON kernels, over weights interleaved by 8 (pack.h). Compiled three times, for three
+ * generations of processors, by the .c files beside it; what differs is how four products of bytes
+ * are summed: with a widening multiply (every AArch64), SDOT (dotprod), or SMMLA (i8mm), which
+ * takes two rows at once. Sums of integers are exact and the rest runs in the same order, so that
+ * all three give the same bits, and a row alone the same as among others. */
+#ifndef JM_BACKENDS_CPU_NEON_SET_H
+#define JM_BACKENDS_CPU_NEON_SET_H
+
+#include <arm_neon.h>
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "backends/cpu/kernels.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { LANES = 4, GROUP = 8, BLOCK = 32 };
+
+/* The first min(left, 4) lanes. */
+INLINE void store_some(float *y, float32x4_t v, uint32_t left)
+{
+    if (left >= LANES) {
+        vst1q_f32(y, v);
+        return;
+    }
+    float lane[LANES];
+    vst1q_f32(lane, v);
+    for (uint32_t i = 0; i < left; i++)
+        y[i] = lane[i];
+}
+
+/* The rest of a row that does not fill a vector, with zeros behind it. */
+INLINE float32x4_t load_some(const float *x, size_t left)
+{
+    float lane[LANES] = { 0 };
+    if (left >= LANES)
+        return vld1q_f32(x);
+    memcpy(lane, x, left * sizeof *x);
+    return vld1q_f32(lane);
+}
+
+/* Both halves of a group's 8 outputs; rows counts those that are left from there on. */
+INLINE void store_group(float *y, float32x4_t low, float32x4_t high, uint32_t rows)
+{
+    store_some(y, low, rows);
+    if (rows > LANES)
+        store_some(y + LANES, high, rows - LANES);
+}
+
+/* ---- float weights ---- */
+
+INLINE float32x4_t float_weight(const uint8_t *p, const int half)
+{
+    if (half)
+        return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)));
+    return vreinterpretq_f32_u8(vld1q_u8(p));
+}
+
+/* R rows by G groups. */
+INLINE void tile_float(const struct jm_packed *w, const float *x, uint32_t cols, float *y,
+                       size_t ldy, uint32_t g, const int R, const int G, const int half)
+{
+    const size_t each = half ? 2 : 4;
+    const uint8_t *p = w->data + g * w->group_bytes;
+    float32x4_t acc[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < R * G * 2; i++)
+        acc[i] = vdupq_n_f32(0);
+    for (uint32_t k = 0; k < cols; k++) {
+#pragma GCC unroll 8
+        for (int j = 0; j < G * 2; j++) {
+            const uint8_t *q = p + (size_t)(j / 2) * w->group_bytes + k * GROUP * each +
+                               (size_t)(j % 2) * LANES * each;
+            const float32x4_t wk = float_weight(q, half);
+#pragma GCC unroll 4
+            for (int r = 0; r < R; r++)
+                acc[r * G * 2 + j] = vfmaq_n_f32(acc[r * G * 2 + j], wk, x[(size_t)r * cols + k]);
+        }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+        for (int j = 0; j < G; j++) {
+            const uint32_t o = (g + (uint32_t)j) * GROUP;
+            store_group(y + (size_t)r * ldy + o, acc[(r * G + j) * 2], acc[(r * G + j) * 2 + 1],
+                        w->t.rows - o);
+        }
+    }
+}
+
+INLINE void linear_float(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                         float *y, size_t ldy, uint32_t g0, uint32_t g1, const int half)
+{
+    const uint32_t cols = x->cols;
+    uint32_t g = g0, r;
+    for (; g + 2 <= g1; g += 2) {
+        if (n_rows < 4 && g + 4 <= g1) {
+            for (r = 0; r < n_rows; r++)
+                tile_float(w, x->f + (size_t)r * cols, cols, y + r * ldy, ldy, g, 1, 4, half);
+            g += 2;
+            continue;
+        }
+        for (r = 0; r + 4 <= n_rows; r += 4)
+            tile_float(w, x->f + (size_t)r * cols, cols, y + r * ldy, ldy, g, 4, 2, half);
+        for (; r < n_rows; r++)
+            tile_float(w, x->f + (size_t)r * cols, cols, y + r * ldy, ldy, g, 1, 2, half);
+    }
+    for (; g < g1; g++) {
+        for (r = 0; r < n_rows; r++)
+            tile_float(w, x->f + (size_t)r * cols, cols, y + r * ldy, ldy, g, 1, 1, half);
+    }
+}
+
+/* ---- quantised weights ---- */
+
+/* Four outputs (those of half h of the group) by four k (4 j to 4 j + 3) of a block. Signed for
+ * Q8, else with the offset added. */
+INLINE int8x16_t levels(const uint8_t *p, const int j, const int h, const enum jm_pack_kind kind)
+{
+    if (kind == JM_PACK_Q8)
+        return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(p + (j * 2 + h) * 16), vdupq_n_u8(0x80)));
+    if (kind == JM_PACK_Q4) {
+        const uint8x16_t two = vld1q_u8(p + (j % 4 * 2 + h) * 16);
+        return vreinterpretq_s8_u8(j < 4 ? vandq_u8(two, vdupq_n_u8(15)) : vshrq_n_u8(two, 4));
+    }
+    const uint8x16_t four = vld1q_u8(p + (j % 2 * 2 + h) * 16);
+    return vreinterpretq_s8_u8(
+        vandq_u8(vshlq_u8(four, vdupq_n_s8((int8_t)(-2 * (j / 2)))), vdupq_n_u8(3)));
+}
+
+INLINE int offset_of(const enum jm_pack_kind kind)
+{
+    return kind == JM_PACK_Q8 ? 0 : kind == JM_PACK_Q4 ? 8 : 1;
+}
+
+/* acc[i] += sum of w[4 i + c] * x[4 i + c], c = 0..3. */
+INLINE int32x4_t dot4(int32x4_t acc, int8x16_t w, int8x16_t x)
+{
+#if defined(__ARM_FEATURE_DOTPROD)
+    return vdotq_s32(acc, w, x);
+#else /* products of at most 128 * 127 fit in 16 bits, their sums in 32 */
+    const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(w), vget_low_s8(x)));
+    const int32x4_t high = vpaddlq_s16(vmull_high_s8(w, x));
+    return vaddq_s32(acc, vpaddq_s32(low, high));
+#endif
+}
+
+/* Four bytes of a row, for each of four outputs. */
+INLINE int8x16_t same_four(const int8_t *q)
+{
+    int32_t four;
+    memcpy(&four, q, sizeof four);
+    return vreinterpretq_s8_s32(vdupq_n_s32(four));
+}
+
+/* s [R, 2]: sums of a block for R rows. q: of the first row; ld: bytes to the next. */
+INLINE void dot_block(const uint8_t *p, const int8_t *q, size_t ld, int32x4_t *s, const int R,
+                      const enum jm_pack_kind kind)
+{
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++) {
+        const int8x16_t w0 = levels(p, j, 0, kind), w1 = levels(p, j, 1, kind);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) {
+            const int8x16_t x = same_four(q + (size_t)r * ld + 4 * j);
+            s[2 * r] = dot4(s[2 * r], w0, x);
+            s[2 * r + 1] = dot4(s[2 * r + 1], w1, x);
+        }
+    }
+}
+
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+/* The same for four rows. SMMLA multiplies two outputs by two rows over eight k, so the fours of
+ * two steps are zipped into eights, and the 2 x 2 sums taken apart at the end. */
+INLINE void dot_block_pairs(const uint8_t *p, const int8_t *q, size_t ld, int32x4_t s[8],
+                            const enum jm_pack_kind kind)
+{
+    int32x4_t t[8]; /* [pair of rows][half][pair of outputs] */
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+        t[i] = vdupq_n_s32(0);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+            const int32x4_t a = vreinterpretq_s32_s8(levels(p, 2 * j, h, kind));
+            const int32x4_t b = vreinterpretq_s32_s8(levels(p, 2 * j + 1, h, kind));
+            const int8x16_t w01 = vreinterpretq_s8_s32(vzip1q_s32(a, b));
+            const int8x16_t w23 = vreinterpretq_s8_s32(vzip2q_s32(a, b));
+#pragma GCC unroll 2
+            for (int r = 0; r < 2; r++) {
+                const int8_t *row = q + (size_t)(2 * r) * ld + 8 * j;
+                const int8x16_t x = vcombine_s8(vld1_s8(row), vld1_s8(row + ld));
+                t[r * 4 + h * 2] = vmmlaq_s32(t[r * 4 + h * 2], w01, x);
+                t[r * 4 + h * 2 + 1] = vmmlaq_s32(t[r * 4 + h * 2 + 1], w23, x);
+            }
+        }
+    }
+#pragma GCC unroll 2
+    for (int r = 0; r < 2; r++) {
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+            const int32x4_t a = t[r * 4 + h * 2], b = t[r * 4 + h * 2 + 1];
+            s[4 * r + h] = vaddq_s32(s[4 * r + h], vuzp1q_s32(a, b));
+            s[4 * r + 2 + h] = vaddq_s32(s[4 * r + 2 + h], vuzp2q_s32(a, b));
+        }
+    }
+}
+#endif
+
+INLINE void tile_quantised(const struct jm_packed *w, const struct jm_acts *x, uint32_t row,
+                           float *y, size_t ldy, uint32_t g, const int R,
+                           const enum jm_pack_kind kind)
+{
+    const size_t bits = kind == JM_PACK_Q8 ? 8 : kind == JM_PACK_Q4 ? 4 : 2;
+    const uint32_t n = x->cols / BLOCK;
+    const uint8_t *p = w->data + g * w->group_bytes, *scale = p + w->scales;
+    float32x4_t acc[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 2 * R; i++)
+        acc[i] = vdupq_n_f32(0);
+    for (uint32_t b = 0; b < n; b++, p += GROUP * BLOCK * bits / 8, scale += GROUP * 2) {
+        const int8_t *q = x->q + (size_t)row * x->cols + (size_t)b * BLOCK;
+        const float32x4_t d0 = float_weight(scale, 1), d1 = float_weight(scale + 2 * LANES, 1);
+        int32x4_t s[8];
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++)
+            s[2 * r] = s[2 * r + 1] =
+                vdupq_n_s32(-offset_of(kind) * x->sum[(size_t)(row + (uint32_t)r) * n + b]);
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+        if (R == 4)
+            dot_block_pairs(p, q, x->cols, s, kind);
+        else
+#endif
+            dot_block(p, q, x->cols, s, R, kind);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) {
+            const float dx = x->d[(size_t)(row + (uint32_t)r) * n + b];
+            acc[2 * r] = vfmaq_f32(acc[2 * r], vcvtq_f32_s32(s[2 * r]), vmulq_n_f32(d0, dx));
+            acc[2 * r + 1] =
+                vfmaq_f32(acc[2 * r + 1], vcvtq_f32_s32(s[2 * r + 1]), vmulq_n_f32(d1, dx));
+        }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++)
+        store_group(y + (size_t)(row + (uint32_t)r) * ldy + (size_t)g * GROUP, acc[2 * r],
+                    acc[2 * r + 1], w->t.rows - g * GROUP);
+}
+
+INLINE void linear_quantised(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                             float *y, size_t ldy, uint32_t g0, uint32_t g1,
+                             const enum jm_pack_kind kind)
+{
+    for (uint32_t g = g0; g < g1; g++) {
+        uint32_t r = 0;
+        for (; r + 4 <= n_rows; r += 4)
+            tile_quantised(w, x, r, y, ldy, g, 4, kind);
+        for (; r < n_rows; r++)
+            tile_quantised(w, x, r, y, ldy, g, 1, kind);
+    }
+}
+
+static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
+                   size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+{
+    (void)scratch;
+    switch (w->kind) {
+    case JM_PACK_F16:
+        linear_float(w, x, n_rows, y, ldy, g0, g1, 1);
+        break;
+    case JM_PACK_Q8:
+        linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q8);
+        break;
+    case JM_PACK_Q4:
+        linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q4);
+        break;
+    case JM_PACK_Q2:
+        linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q2);
+        break;
+    default:
+        linear_float(w, x, n_rows, y, ldy, g0, g1, 0);
+        break;
+    }
+}
+
+/* ---- the others ---- */
+
+/* exp(x) for x <= 88: 2^n e^r, |r| <= ln 2 / 2, Taylor to r^7: relative error under 2e-7. Below
+ * -87 the result is 0. NaN stays NaN. */
+INLINE float32x4_t exp_f32(float32x4_t x)
+{
+    static const float factor[] = { 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f };
+    const float32x4_t n = vrndnq_f32(vmulq_n_f32(x, 1.44269504f));
+    float32x4_t r = vfmsq_n_f32(x, n, 0.693359375f), p = vdupq_n_f32(1.0f / 5040);
+    r = vfmsq_n_f32(r, n, -2.12194440e-4f);
+#pragma GCC unroll 7
+    for (int i = 0; i < 7; i++)
+        p = vfmaq_f32(vdupq_n_f32(factor[i]), p, r);
+    const int32x4_t power = vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23);
+    const uint32x4_t tiny = vcltq_f32(x, vdupq_n_f32(-87.0f));
+    return vbslq_f32(tiny, vdupq_n_f32(0), vmulq_f32(p, vreinterpretq_f32_s32(power)));
+}
+
+static void swiglu(const float *gate, const float *up, float *out, size_t n)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        const float32x4_t g = load_some(gate + i, n - i), u = load_some(up + i, n - i);
+        const float32x4_t neg = vnegq_f32(g);
+        const uint32x4_t huge = vcgtq_f32(neg, vdupq_n_f32(88.0f)); /* exp would overflow */
+        const float32x4_t e = vbslq_f32(huge, vdupq_n_f32(INFINITY), exp_f32(neg));
+        const float32x4_t v = vmulq_f32(vdivq_f32(g, vaddq_f32(vdupq_n_f32(1), e)), u);
+        store_some(out + i, v, n - i < LANES ? (uint32_t)(n - i) : LANES);
+    }
+}
+
+INLINE float dot(const float *a, const float *b, uint32_t n)
+{
+    float32x4_t s0 = vdupq_n_f32(0), s1 = s0;
+    uint32_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        s0 = vfmaq_f32(s0, vld1q_f32(a + i), vld1q_f32(b + i));
+        s1 = vfmaq_f32(s1, vld1q_f32(a + i + LANES), vld1q_f32(b + i + LANES));
+    }
+    float total = vaddvq_f32(vaddq_f32(s0, s1));
+    for (; i < n; i++)
+        total += a[i] * b[i];
+    return total;
+}
+
+/* out [dim] = sum of scores[p] * v[p] / total, 16 columns at a time. */
+INLINE void weigh_values(const float *v, uint32_t dim, uint32_t n, const float *scores,
+                         float inverse, float *out)
+{
+    uint32_t i = 0;
+    for (; i + 4 * LANES <= dim; i += 4 * LANES) {
+        float32x4_t s[4] = { vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0) };
+        for (uint32_t p = 0; p < n; p++) {
+#pragma GCC unroll 4
+            for (uint32_t j = 0; j < 4; j++)
+                s[j] = vfmaq_n_f32(s[j], vld1q_f32(v + (size_t)p * dim + i + j * LANES), scores[p]);
+        }
+#pragma GCC unroll 4
+        for (uint32_t j = 0; j < 4; j++)
+            vst1q_f32(out + i + j * LANES, vmulq_n_f32(s[j], inverse));
+    }
+    for (; i < dim; i++) {
+        float s = 0.0f;
+        for (uint32_t p = 0; p < n; p++)
+            s += scores[p] * v[(size_t)p * dim + i];
+        out[i] = s * inverse;
+    }
+}
+
+static void attend(const float *q, uint32_t n_heads, const float *k, const float *v, uint32_t dim,
+                   uint32_t n, float scale, float *scores, float *out)
+{
+    for (uint32_t h = 0; h < n_heads; h++, q += dim, out += dim) {
+        float largest = -INFINITY, total = 0;
+        for (uint32_t p = 0; p < n; p++) {
+            scores[p] = dot(q, k + (size_t)p * dim, dim) * scale;
+            largest = scores[p] > largest ? scores[p] : largest;
+        }
+        for (uint32_t p = 0; p < n; p += LANES) {
+            const uint32_t left = n - p < LANES ? n - p : LANES;
+            store_some(scores + p,
+                       exp_f32(vsubq_f32(load_some(scores + p, left), vdupq_n_f32(largest))), left);
+        }
+        for (uint32_t p = 0; p < n; p++)
+            total += scores[p];
+        weigh_values(v, dim, n, scores, 1.0f / total, out);
+    }
+}
+
+static void rms_norm(const float *x, const float *w, float eps, float *out, uint32_t n)
+{
+    float r = 1.0f / sqrtf(dot(x, x, n) / (float)n + eps);
+    uint32_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vst1q_f32(out + i, vmulq_f32(vmulq_n_f32(vld1q_f32(x + i), r), vld1q_f32(w + i)));
+    for (; i < n; i++)
+        out[i] = x[i] * r * w[i];
+}
+
+static void rope(const float *x, const float *turn, uint32_t dim, float *out)
+{
+    const uint32_t half = dim / 2;
+    uint32_t i = 0;
+    for (; i + LANES <= half; i += LANES) {
+        const float32x4_t c = vld1q_f32(turn + i), s = vld1q_f32(turn + half + i);
+        const float32x4_t a = vld1q_f32(x + i), b = vld1q_f32(x + half + i);
+        vst1q_f32(out + i, vsubq_f32(vmulq_f32(a, c), vmulq_f32(b, s)));
+        vst1q_f32(out + half + i, vaddq_f32(vmulq_f32(a, s), vmulq_f32(b, c)));
+    }
+    for (; i < half; i++) {
+        const float c = turn[i], s = turn[half + i], a = x[i], b = x[half + i];
+        out[i] = a * c - b * s;
+        out[half + i] = a * s + b * c;
+    }
+}
+
+/* As jm_cpu_quantise, bit for bit: FMAX keeps NaN, and FCVTNS rounds ties to even. */
+static void quantise(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum)
+{
+    for (uint32_t b = 0; b < cols / BLOCK; b++, x += BLOCK, q += BLOCK) {
+        float32x4_t v[8], top = vdupq_n_f32(0);
+        int32x4_t total = vdupq_n_s32(0);
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) {
+            v[i] = vld1q_f32(x + LANES * i);
+            top = vmaxq_f32(top, vabsq_f32(v[i]));
+        }
+        const float largest = vmaxvq_f32(top);
+        if (!(largest <= FLT_MAX)) {
+            memset(q, 0, BLOCK);
+            d[b] = NAN;
+            sum[b] = 0;
+            continue;
+        }
+        const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
+#pragma GCC unroll 4
+        for (int i = 0; i < 8; i += 2) {
+            const int32x4_t low = vcvtnq_s32_f32(vmulq_n_f32(v[i], inverse));
+            const int32x4_t high = vcvtnq_s32_f32(vmulq_n_f32(v[i + 1], inverse));
+            total = vaddq_s32(total, vaddq_s32(low, high));
+            vst1_s8(q + LANES * i, vmovn_s16(vcombine_s16(vmovn_s32(low), vmovn_s32(high))));
+        }
+        d[b] = largest / 127.0f;
+        sum[b] = vaddvq_s32(total);
+    }
+}
+
+#define JM_NEON_SET(set_name)                                                                      \
+    {                                                                                              \
+        .isa = set_name, .pack = { .group = GROUP, .f16 = JM_PACK_F16 }, .k_block = 1,             \
+        .linear = linear, .attend = attend, .swiglu = swiglu, .gelu = jm_cpu_gelu,                 \
+        .rms_norm = rms_norm, .rope = rope, .argmax = jm_cpu_argmax, .quantise = quantise          \
+    }
+
+#endif
