@@ -20,6 +20,7 @@
 #include "harness/record/verdict.h"
 #include "harness/reference.h"
 #include "harness/stats/latency.h"
+#include "harness/system/counters.h"
 #include "harness/system/machine.h"
 #include "workloads/model/quantize.h"
 #include "workloads/workload.h"
@@ -39,6 +40,8 @@ struct run {
     jm_workload *workload;
     char *model, *reference_model, *data, *references; /* paths */
     jm_session *meters;
+    jm_counters *counters;
+    struct jm_counts counts;
     struct jm_load_evidence load;
     struct jm_reference quality, same; /* of the reference model; of this run's own file */
 };
@@ -111,7 +114,14 @@ static jm_status on_window(bool open, void *user, jm_err *err)
 {
     struct run *r = user;
     jm_frequency_read("", open ? &r->load.before : &r->load.after);
-    return jm_session_phase(r->meters, open ? JM_PHASE_MEASURED : JM_PHASE_COOLDOWN, err);
+    if (open)
+        r->counters = jm_counters_begin();
+    jm_status st = jm_session_phase(r->meters, open ? JM_PHASE_MEASURED : JM_PHASE_COOLDOWN, err);
+    if (!open || st != JM_OK) {
+        jm_counters_end(r->counters, &r->counts);
+        r->counters = NULL;
+    }
+    return st;
 }
 
 static jm_status open_meters(struct run *r, jm_err *err)
@@ -319,6 +329,22 @@ static void record_energy(struct run *r, double chars, double tokens_out)
     row->energy_wraps = e.wraps;
 }
 
+static void record_counters(struct run *r, double tokens_out)
+{
+    struct jm_record *row = r->row;
+    const struct jm_counts *c = &r->counts;
+    jm_record_text(row->counters_reason, c->reason);
+    if (!c->available)
+        return;
+    long line = sysconf(_SC_LEVEL1_DCACHE_LINESIZE);
+    row->instructions = c->instructions;
+    row->cycles = c->cycles;
+    row->instructions_per_cycle = c->instructions / c->cycles;
+    row->cache_misses = c->cache_misses;
+    if (tokens_out > 0 && line > 0)
+        row->memory_bytes_per_token = c->cache_misses * (double)line / tokens_out;
+}
+
 static double source_chars(const struct run *r)
 {
     double chars = 0;
@@ -414,6 +440,7 @@ static jm_status record_results(struct run *r, bool whole, jm_err *err)
     record_speed(r, &l, chars);
     jm_record_load(r->row, &r->load, &l);
     record_energy(r, chars, l.tokens_out_per_s * l.duration_s);
+    record_counters(r, l.tokens_out_per_s * l.duration_s);
     if (whole && l.duration_s < r->c->min_duration_s)
         snprintf(r->row->status_reason, sizeof r->row->status_reason,
                  "measured for %.2f s of the %g s asked for", l.duration_s, r->c->min_duration_s);

@@ -61,8 +61,8 @@ static inline void put(const char *dir, const char *file, const char *text)
 
 enum { SIM_FILES = 8, SIM_STEPS = 16 };
 
-/* One file: its number is first + sign * per_joule * joules, modulo range where there is one; or,
- * with per_watt, the power itself. */
+/* One file: its number is first + per_joule * joules, modulo range where there is one; or, with
+ * per_watt, the power itself. */
 struct sim_file {
     char path[400];
     double first, per_joule, per_watt;
@@ -72,12 +72,16 @@ struct sim_file {
     bool in_place; /* for readers that keep the file open; else replaced whole, as by a kernel */
 };
 
+/* The hardware's joules grow by watts * time, but by 50 ms at most a step: when the thread is held
+ * up, the hardware waits with it, and what it has shown stays the truth. Power, which needs no
+ * thread to go on, is true over the time of the wall. */
 static struct {
     struct sim_file file[SIM_FILES];
     size_t n;
     int64_t step_ns[SIM_STEPS]; /* watts from then on */
     double step_w[SIM_STEPS];
     atomic_size_t steps;
+    _Atomic double joules, next; /* shown by all files; perhaps by some already */
     atomic_bool stop;
     atomic_llong stall_ns; /* the longest the thread was held up */
     double log_offset_s;   /* of the clock of the log's writer */
@@ -94,17 +98,19 @@ static inline void sim_watts(double w)
     sim.steps = n + 1;
 }
 
-static inline double sim_power(int64_t t_ns)
+static inline double sim_power(void)
 {
-    double w = sim.step_w[0];
-    for (size_t i = 0; i < sim.steps; i++)
-        if (sim.step_ns[i] <= t_ns)
-            w = sim.step_w[i];
-    return w;
+    return sim.step_w[sim.steps - 1];
 }
 
-/* The truth: joules since the first step. */
-static inline double sim_joules(int64_t t_ns)
+/* The truth of counters. */
+static inline double sim_joules(void)
+{
+    return sim.joules;
+}
+
+/* The truth of power: joules since the first step. */
+static inline double sim_wall_joules(int64_t t_ns)
 {
     double j = 0.0;
     size_t n = sim.steps;
@@ -116,10 +122,9 @@ static inline double sim_joules(int64_t t_ns)
     return j;
 }
 
-static inline void sim_write(const struct sim_file *f, int64_t t_ns)
+static inline void sim_write(const struct sim_file *f, double joules)
 {
-    double v = f->first + f->per_joule * f->share * sim_joules(t_ns) +
-               f->per_watt * f->share * sim_power(t_ns);
+    double v = f->first + f->per_joule * f->share * joules + f->per_watt * f->share * sim_power();
     unsigned long long u = (unsigned long long)fmax(v, 0.0);
     char text[32], tmp[416];
     int n = snprintf(text, sizeof text, "%015llu\n", f->range ? u % f->range : u);
@@ -132,7 +137,7 @@ static inline void sim_write(const struct sim_file *f, int64_t t_ns)
         abort();
 }
 
-static inline void sim_log(const struct sim_file *f, int64_t t_ns)
+static inline void sim_log(const struct sim_file *f)
 {
     struct timespec now;
     FILE *out = fopen(f->path, "a");
@@ -140,7 +145,7 @@ static inline void sim_log(const struct sim_file *f, int64_t t_ns)
         abort();
     clock_gettime(CLOCK_REALTIME, &now);
     fprintf(out, "%.6f,%.6f\n", (double)now.tv_sec + (double)now.tv_nsec * 1e-9 + sim.log_offset_s,
-            f->share * sim_power(t_ns));
+            f->share * sim_power());
     fclose(out);
 }
 
@@ -149,15 +154,19 @@ static inline void *sim_thread(void *arg)
     int64_t last_ns = jm_now_ns(), log_ns = 0;
     (void)arg;
     while (!sim.stop) {
-        int64_t now = jm_now_ns();
-        if (now - last_ns > sim.stall_ns)
-            sim.stall_ns = now - last_ns;
+        int64_t now = jm_now_ns(), step_ns = now - last_ns;
+        if (step_ns > sim.stall_ns)
+            sim.stall_ns = step_ns;
         last_ns = now;
+        double joules =
+            sim.joules + sim_power() * 1e-9 * (double)(step_ns < 50000000 ? step_ns : 50000000);
+        sim.next = joules;
         for (size_t i = 0; i < sim.n; i++)
             if (!sim.file[i].log)
-                sim_write(&sim.file[i], now);
+                sim_write(&sim.file[i], joules);
             else if (now - log_ns >= 20000000)
-                sim_log(&sim.file[i], now);
+                sim_log(&sim.file[i]);
+        sim.joules = joules;
         log_ns = now - log_ns >= 20000000 ? now : log_ns;
         nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     }
@@ -179,6 +188,7 @@ static inline void sim_clear(void)
     sim.steps = 0;
     sim.stop = false;
     sim.stall_ns = 0;
+    sim.joules = sim.next = 0.0;
     sim.log_offset_s = 0.0;
 }
 
@@ -187,9 +197,9 @@ static inline void sim_start(double watts)
     sim_watts(watts);
     for (size_t i = 0; i < sim.n; i++)
         if (!sim.file[i].log)
-            sim_write(&sim.file[i], jm_now_ns());
+            sim_write(&sim.file[i], 0.0);
         else
-            sim_log(&sim.file[i], jm_now_ns());
+            sim_log(&sim.file[i]);
     if (pthread_create(&sim.thread, NULL, sim_thread, NULL) != 0)
         abort();
 }

@@ -132,18 +132,18 @@ static void setup_powerlog(void)
 struct scene {
     const char *name, *meters, *source, *scope;
     void (*setup)(void);
-    double share;  /* of the truth that the counted domains show */
     double stated; /* error that the window is long enough for; 0: it never is */
     bool wraps;    /* the meter counts the wrap-around */
+    bool wall;     /* power, true by the time of the wall */
 };
 
 static const struct scene scenes[] = {
-    { "powercap", "powercap", "powercap", "chip", setup_powercap, 1.0, 0.2, true },
-    { "papi", "papi", "papi", "chip", setup_papi, 1.0, 0.2, false },
-    { "hwmon energy", "hwmon", "hwmon", "chip", setup_hwmon_energy, 1.0, 0.2, false },
-    { "hwmon power", "hwmon", "hwmon", "board", setup_hwmon_power, 1.0, 0.3, false },
-    { "battery", "battery", "battery", "node", setup_battery, 1.0, 0, false },
-    { "powerlog", "powerlog", "powerlog", "wall", setup_powerlog, 1.0, 0.3, false },
+    { "powercap", "powercap", "powercap", "chip", setup_powercap, 0.2, true, false },
+    { "papi", "papi", "papi", "chip", setup_papi, 0.2, false, false },
+    { "hwmon energy", "hwmon", "hwmon", "chip", setup_hwmon_energy, 0.2, false, false },
+    { "hwmon power", "hwmon", "hwmon", "board", setup_hwmon_power, 0.3, false, true },
+    { "battery", "battery", "battery", "node", setup_battery, 0, false, false },
+    { "powerlog", "powerlog", "powerlog", "wall", setup_powerlog, 0.3, false, true },
 };
 
 /* Without a namespace a new folder; with one, /sys/class itself, emptied. */
@@ -159,21 +159,45 @@ static void place_new(void)
     root[0] = '\0';
 }
 
-static void phases(jm_session *s, int64_t *t0, int64_t *t1)
+/* What the measured window held at least and at most: the marks lie between. */
+struct truth {
+    double least_j, most_j;
+};
+
+static double now_j(const struct scene *c)
 {
+    return c->wall ? sim_wall_joules(jm_now_ns()) : sim_joules();
+}
+
+static void wait_j(const struct scene *c, double joules)
+{
+    double end_j = now_j(c) + joules;
+    while (now_j(c) < end_j)
+        wait_s(0.002);
+}
+
+static struct truth phases(const struct scene *c, jm_session *s)
+{
+    struct truth t;
+
     CU_ASSERT_EQUAL(jm_session_phase(s, JM_PHASE_IDLE, NULL), JM_OK);
-    wait_s(0.4);
+    wait_j(c, 0.4 * idle_w);
     CU_ASSERT_EQUAL(jm_session_phase(s, JM_PHASE_WARMUP, NULL), JM_OK);
     sim_watts(load_w);
-    wait_s(0.1);
-    *t0 = jm_now_ns();
+    wait_j(c, 0.1 * load_w);
+    t.most_j = -now_j(c);
     CU_ASSERT_EQUAL(jm_session_phase(s, JM_PHASE_MEASURED, NULL), JM_OK);
-    wait_s(1.0);
-    *t1 = jm_now_ns();
+    t.least_j = c->wall ? -now_j(c) : -sim.next;
+    CU_ASSERT(now_j(c) < wrap_j);
+    wait_j(c, load_w);
+    t.least_j += now_j(c);
     CU_ASSERT_EQUAL(jm_session_phase(s, JM_PHASE_COOLDOWN, NULL), JM_OK);
+    t.most_j += c->wall ? now_j(c) : sim.next;
+    CU_ASSERT(now_j(c) > wrap_j);
     sim_watts(idle_w);
-    wait_s(0.4);
+    wait_j(c, 0.4 * idle_w);
     jm_session_end(s);
+    return t;
 }
 
 static void csv_check(const jm_session *s)
@@ -209,43 +233,40 @@ static void csv_check(const jm_session *s)
     CU_ASSERT(fabs(joules - e.joules) <= 1e-6 * e.joules);
 }
 
-static void check(const struct scene *c, const jm_session *s, int64_t t0, int64_t t1)
+static void check(const struct scene *c, const jm_session *s, const struct truth *t)
 {
     struct jm_energy e;
     jm_session_energy(s, &e);
-    double truth_j = (sim_joules(t1) - sim_joules(t0)) * c->share;
     double stall_s = (double)sim.stall_ns * 1e-9;
-    /* On a busy machine the simulated hardware itself comes late: no fault of the meter. */
-    double late_j = load_w * fmax(stall_s - e.update_s, 0.0);
-    printf("    %s: %.4f J, truth %.4f J, error %.4f J (update %.4f s, hardware late %.4f s), net "
-           "%.3f J, idle %.2f and %.2f W, peak %.2f W, wraps %u%s%s\n",
-           c->name, e.joules, truth_j, e.error_j, e.update_s, stall_s, e.net_j, e.idle_w,
-           e.idle_after_w, e.peak_w, e.wraps, e.reason[0] ? "; " : "", e.reason);
+    printf("    %s: %.4f J, truth %.4f to %.4f J, error %.4f J (update %.4f s, hardware held up "
+           "%.4f s), net %.3f J, idle %.2f and %.2f W, peak %.2f W, wraps %u%s%s\n",
+           c->name, e.joules, t->least_j, t->most_j, e.error_j, e.update_s, stall_s, e.net_j,
+           e.idle_w, e.idle_after_w, e.peak_w, e.wraps, e.reason[0] ? "; " : "", e.reason);
     CU_ASSERT_FATAL(e.available);
-    CU_ASSERT(fabs(e.joules - truth_j) <= e.error_j + late_j);
+    CU_ASSERT(e.joules >= t->least_j - e.error_j && e.joules <= t->most_j + e.error_j);
     CU_ASSERT_EQUAL(e.estimated, false);
     CU_ASSERT_STRING_EQUAL(e.source, c->source);
     CU_ASSERT_STRING_EQUAL(e.scope, c->scope);
     CU_ASSERT(e.peak_w >= e.average_w * (1 - 1e-9) && e.readings >= 2);
     CU_ASSERT(!c->wraps || e.wraps >= 1);
-    CU_ASSERT(sim_joules(t0) < wrap_j && sim_joules(t1) > wrap_j);
-    if (c->stated > 0) {
-        CU_ASSERT(late_j > 0.01 * truth_j || e.valid);
-        if (e.valid) {
-            double net_j = truth_j * (load_w - idle_w) / load_w;
-            CU_ASSERT(fabs(e.net_j - net_j) <= e.net_error_j + 2 * late_j);
-            CU_ASSERT(e.min_window_s <= 1.1);
-        }
-    } else {
+    if (c->stated == 0) {
         CU_ASSERT(!e.valid && strstr(e.reason, "too short") != NULL);
+        return;
     }
+    /* Held up, the hardware has less power than it should: no fault of the meter. */
+    CU_ASSERT(stall_s > 0.02 || e.valid);
+    if (!e.valid || stall_s > 0.02)
+        return;
+    double net_j = t->least_j * (load_w - idle_w) / load_w;
+    CU_ASSERT(fabs(e.net_j - net_j) <= e.net_error_j + 0.05 * net_j);
+    CU_ASSERT(e.min_window_s <= 1.1);
 }
 
 /* The thread that plays the hardware came too late to prove anything. */
 static bool inconclusive(const struct scene *c, int tries)
 {
     double stall_s = (double)sim.stall_ns * 1e-9;
-    if (stall_s < 0.02 || tries == 0)
+    if (stall_s < (tries > 5 ? 0.02 : 0.5) || tries == 0)
         return false;
     printf("    %s: inconclusive, the simulated hardware stood still for %.2f s; again\n", c->name,
            stall_s);
@@ -279,21 +300,21 @@ static jm_session *scene_open(const struct scene *c)
 
 static void scene_run(const struct scene *c)
 {
-    int64_t t0 = 0, t1 = 0;
+    struct truth t = { 0 };
 
     if (only && strcmp(only, c->name) != 0)
         return;
-    for (int tries = 2; tries >= 0; tries--) {
+    for (int tries = 6; tries >= 0; tries--) {
         jm_session *s = scene_open(c);
         if (s)
-            phases(s, &t0, &t1);
+            t = phases(c, s);
         sim_end();
-        if (s && inconclusive(c, tries)) {
+        if (inconclusive(c, tries)) {
             jm_session_close(s);
             continue;
         }
         CU_ASSERT_PTR_NOT_NULL_FATAL(s);
-        check(c, s, t0, t1);
+        check(c, s, &t);
         csv_check(s);
         jm_session_close(s);
         return;
@@ -311,29 +332,27 @@ static void test_scenes(void)
 /* Something else begins to run: idle power after is not what it was before. */
 static void test_idles_differ(void)
 {
-    jm_session *s;
+    const struct scene *c = &scenes[0];
+    jm_session *s = scene_open(c);
     struct jm_energy e;
 
-    place_new();
-    sim_clear();
-    setup_powercap();
-    sim_start(idle_w);
-    struct jm_session_config how = { .meters = "powercap",
-                                     .stated_error = 0.1,
-                                     .meter = { .root = own_namespace ? NULL : root } };
-    CU_ASSERT_EQUAL_FATAL(jm_session_open(&how, &s, NULL), JM_OK);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(s);
     CU_ASSERT_EQUAL(jm_session_phase(s, JM_PHASE_IDLE, NULL), JM_OK);
-    wait_s(0.3);
+    wait_j(c, 0.3 * idle_w);
     CU_ASSERT_EQUAL(jm_session_phase(s, JM_PHASE_MEASURED, NULL), JM_OK);
     sim_watts(load_w);
-    wait_s(0.4);
+    wait_j(c, 0.4 * load_w);
     CU_ASSERT_EQUAL(jm_session_phase(s, JM_PHASE_COOLDOWN, NULL), JM_OK);
-    wait_s(0.3); /* at 60 W still */
+    wait_j(c, 0.3 * load_w); /* at 60 W still */
     jm_session_end(s);
     sim_end();
     jm_session_energy(s, &e);
-    CU_ASSERT(e.available && !e.valid && isnan(e.net_j) && e.joules > 0);
-    CU_ASSERT(strstr(e.reason, "something else ran") != NULL);
+    if (sim.stall_ns < 300000000) {
+        CU_ASSERT(e.available && !e.valid && isnan(e.net_j) && e.joules > 0);
+        CU_ASSERT(strstr(e.reason, "something else ran") != NULL);
+    } else {
+        printf("idles differ: inconclusive, the simulated hardware stood still\n");
+    }
     jm_session_close(s);
 }
 

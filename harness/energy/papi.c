@@ -207,7 +207,7 @@ static jm_status events_find(jm_meter *m, jm_err *err)
         const PAPI_component_info_t *c = PAPI_get_component_info(cid);
         if (!c || strncmp(c->name, "perf_event", 10) == 0)
             continue;
-        if (!c->disabled)
+        if (!c->disabled || c->disabled == PAPI_EDELAY_INIT) /* then asking starts it */
             component_scan(m, cid, c->name);
         else if (strcmp(c->name, "powercap") == 0 || strcmp(c->name, "rapl") == 0)
             snprintf(why, sizeof why, "; component %.20s: %.180s", c->name, c->disabled_reason);

@@ -112,6 +112,12 @@ enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
     D(energy_interval_s, "s", "time between its readings") \
     U(energy_readings, "", "readings in the measured time") \
     U(energy_wraps, "", "counter wrap-arounds in it") \
+    D(instructions, "", "instructions of all threads in the measured time") \
+    D(cycles, "", "processor cycles of all threads in it") \
+    D(instructions_per_cycle, "", "instructions over cycles") \
+    D(cache_misses, "", "misses of the last cache level in it") \
+    D(memory_bytes_per_token, "B", "cache misses times cache line over answer tokens") \
+    T(counters_reason, "", "why hardware counters are unavailable") \
     T(quality_metric, "", "name of the metric") \
     D(quality_value, "", "mean over languages of the corpus score") \
     D(quality_reference, "", "the reference run's quality_value") \
