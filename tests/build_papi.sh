@@ -59,8 +59,13 @@ if [ ! -f "$cache/lib/libpapi.so.7.0" ]; then
     }
     rm -rf "$cache/build"
 fi
-LD_LIBRARY_PATH=$cache/lib ldd "$test" | grep -q "$cache/lib/libpapi" ||
-    { echo "$test does not take PAPI from $cache/lib" >&2; exit 1; }
+case $(LD_LIBRARY_PATH=$cache/lib ldd "$test") in
+*"$cache/lib/libpapi"*) ;;
+*)
+    echo "$test does not take PAPI from $cache/lib" >&2
+    exit 1
+    ;;
+esac
 status=0
 LD_LIBRARY_PATH=$cache/lib "$test" namespace papi || status=$?
 [ $status -ne 77 ] || skip "no mount namespace is permitted here; run it as root"
