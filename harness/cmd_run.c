@@ -8,12 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "harness/cmd_run_one.h"
 #include "harness/commands.h"
 #include "harness/exit_code.h"
 #include "harness/load/null_sut.h"
+#include "harness/order.h"
 #include "harness/record/csv.h"
 #include "harness/record/json.h"
 
@@ -39,6 +42,8 @@ static void usage(FILE *f)
     fputs("\nexamples:\n"
           "  joulemark run --suite suites/default.ini\n"
           "  joulemark run --model tiny-mt-f16.gguf --scenario offline --batch 32\n"
+          "  joulemark run --suite suites/default.ini --preset standard --shuffle\n"
+          "  joulemark run --scenario server --find-peak --ttft-ms 500 --tpot-ms 50\n"
           "  joulemark run --format Q4_0 --scenario single-stream --min-duration-s 30\n\n"
           "exit codes: 0 all valid; 1 a run failed or is invalid; 2 usage; 3 bad input; 4 system;\n"
           "            5 unsupported; 130 interrupted\n",
@@ -48,7 +53,7 @@ static void usage(FILE *f)
 struct request {
     const char *suite_file, *results;
     enum jm_progress_mode mode;
-    bool plots, json, options; /* options: some run option was given */
+    bool plots, json;
     struct jm_run_config one;
 };
 
@@ -92,16 +97,15 @@ static int parse(int argc, char **argv, struct request *q)
                       : strcmp(mode, "none") == 0 ? JM_PROGRESS_NONE
                                                   : JM_PROGRESS_AUTO;
             i++;
-        } else if (jm_option_parse(&q->one, argc, argv, &i, &err) == JM_OK) {
-            q->options = true;
-        } else {
+        } else if (jm_option_parse(&q->one, argc, argv, &i, &err) != JM_OK) {
             fprintf(stderr, "joulemark run: %s; see 'joulemark run --help'\n", err.text);
             return JM_EXIT_USAGE;
         }
     }
-    if (q->suite_file && q->options) {
+    if (q->suite_file && !jm_options_suit_suite(&q->one)) {
         fputs(
-            "joulemark run: --suite and run options exclude each other; put them into the suite\n",
+            "joulemark run: --suite excludes run options other than --preset, --repeats, --shuffle "
+            "and --cooldown-s; put them into the suite\n",
             stderr);
         return JM_EXIT_USAGE;
     }
@@ -212,6 +216,37 @@ static int run_next(const struct jm_run_config *c, const struct jm_run_place *pl
     return invalid || strcmp(row.quality_valid, "no") == 0 ? JM_EXIT_INVALID : JM_EXIT_OK;
 }
 
+/* Rest before a run; ends at once when stopped. */
+static void cool_down(double seconds)
+{
+    int64_t end = jm_now_ns() + (int64_t)(seconds * 1e9);
+    for (int64_t left = end - jm_now_ns(); left > 0 && !stopped; left = end - jm_now_ns()) {
+        struct timespec t = { .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 };
+        (void)nanosleep(&t, NULL);
+    }
+}
+
+/* The runs that will be made, from those that the suite or the options ask for. */
+static jm_status lay_out(const struct request *q, struct jm_run_config **runs, size_t *n,
+                         jm_err *err)
+{
+    struct jm_run_config *asked = NULL, *all = NULL;
+    const struct jm_run_config *from = &q->one;
+    size_t n_asked = 1;
+    jm_status st = JM_OK;
+    if (q->suite_file) {
+        st = jm_suite_load(q->suite_file, &asked, &n_asked, err);
+        from = asked;
+    }
+    for (size_t i = 0; st == JM_OK && i < n_asked && asked; i++)
+        jm_options_override(&asked[i], &q->one);
+    if (st == JM_OK)
+        st = jm_order_runs(from, n_asked, &all, n, err);
+    free(asked);
+    *runs = all;
+    return st;
+}
+
 static int run_all(const struct request *q, const struct jm_run_config *runs, size_t n,
                    const char *suite, const struct output *out)
 {
@@ -228,6 +263,8 @@ static int run_all(const struct request *q, const struct jm_run_config *runs, si
     if (!out->json)
         print_header();
     for (size_t i = 0; i < n && !lost; i++) {
+        if (i > 0)
+            cool_down(runs[i].cooldown_s);
         int one = run_next(&runs[i], &place, out, &lost);
         code = code == JM_EXIT_OK ? one : code;
     }
@@ -286,7 +323,7 @@ int jm_cmd_run(int argc, char **argv)
 {
     struct request q = { .results = "results", .mode = JM_PROGRESS_AUTO, .plots = true };
     struct jm_run_config *runs = NULL;
-    size_t n = 1;
+    size_t n = 0;
     jm_err err = { 0 };
     int code = parse(argc, argv, &q);
     if (code >= 0)
@@ -298,18 +335,17 @@ int jm_cmd_run(int argc, char **argv)
     char *suite = suite_name(q.suite_file);
     char *csv = suite ? jm_asprintf("%s/%s.csv", q.results, suite) : NULL;
     jm_status st = csv ? jm_make_dirs(q.results, &err) : jm_fail(&err, JM_ENOMEM, "out of memory");
-    if (st == JM_OK && q.suite_file)
-        st = jm_suite_load(q.suite_file, &runs, &n, &err);
-    if (st == JM_OK && !q.suite_file)
-        snprintf(q.one.name, sizeof q.one.name, "%.24s-%.24s",
-                 q.one.format[0] ? q.one.format : "run", q.one.scenario);
+    snprintf(q.one.name, sizeof q.one.name, "%.24s-%.24s", q.one.format[0] ? q.one.format : "run",
+             q.one.scenario);
+    if (st == JM_OK)
+        st = lay_out(&q, &runs, &n, &err);
     if (st == JM_OK)
         st = check_csv(csv, &err);
     struct output out = { .csv = csv };
     if (st == JM_OK && q.json && !(out.json = cJSON_CreateArray()))
         st = jm_fail(&err, JM_ENOMEM, "out of memory");
     if (st == JM_OK) {
-        code = run_all(&q, runs ? runs : &q.one, n, suite, &out);
+        code = run_all(&q, runs, n, suite, &out);
         int finished = finish(&q, suite, &out);
         code = code == JM_EXIT_OK ? finished : code;
     } else {

@@ -235,7 +235,14 @@ static void record_identity(struct run *r)
     strftime(row->time_utc, sizeof row->time_utc, "%Y-%m-%dT%H:%M:%SZ", &tm);
     char stamp[32];
     strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
-    snprintf(row->run_id, sizeof row->run_id, "%s-%.100s-%ld", stamp, c->name, (long)getpid());
+    char repeat[16] = "";
+    if (c->repeat > 1)
+        snprintf(repeat, sizeof repeat, "-r%u", c->repeat);
+    snprintf(row->run_id, sizeof row->run_id, "%s-%.100s-%ld%s", stamp, c->name, (long)getpid(),
+             repeat);
+    if (c->repeat > 0)
+        row->repeat = c->repeat;
+    jm_record_text(row->preset, c->preset);
     jm_record_text(row->joulemark_version, JM_VERSION);
     jm_record_text(row->commit, jm_machine_build().commit);
     jm_record_text(row->suite, r->place->suite);

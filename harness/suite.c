@@ -31,6 +31,22 @@ enum { MAX_BYTES = 1 << 20, MAX_WORD = 64 };
     {                                                                                              \
         .name = #field, .kind = JM_OPTION_FLAG, AT(field), .max = 1, .preset = "no", .help = help_ \
     }
+/* The same three for options that may stand beside --suite. */
+#define ALL_TEXT(field, preset_, help_)                                                            \
+    {                                                                                              \
+        .name = #field, .kind = JM_OPTION_TEXT, AT(field), .with_suite = true,                     \
+        .bytes = sizeof(((struct jm_run_config *)0)->field), .preset = preset_, .help = help_      \
+    }
+#define ALL_NUMBER(field, kind_, min_, max_, preset_, help_)                                       \
+    {                                                                                              \
+        .name = #field, .kind = kind_, AT(field), .min = min_, .max = max_, .preset = preset_,     \
+        .help = help_, .with_suite = true                                                          \
+    }
+#define ALL_FLAG(field, help_)                                                                     \
+    {                                                                                              \
+        .name = #field, .kind = JM_OPTION_FLAG, AT(field), .max = 1, .preset = "no",               \
+        .help = help_, .with_suite = true                                                          \
+    }
 
 static const struct jm_option table[] = {
     TEXT(workload, "translate", "workload to run"),
@@ -51,6 +67,10 @@ static const struct jm_option table[] = {
     FLAG(find_peak, "server: search the highest target-qps within the bounds"),
     TEXT(data, "jm-ui.csv", "data set, by path or name"),
     TEXT(languages, "", "target languages, comma separated; empty: all"),
+    ALL_TEXT(preset, "", "durations and counts: quick, standard or submission; empty: as given"),
+    ALL_NUMBER(repeats, JM_OPTION_U32, 1, 1000, "1", "times each run is made, in rounds"),
+    ALL_FLAG(shuffle, "each round of a suite in a random order that the seed decides"),
+    ALL_NUMBER(cooldown_s, JM_OPTION_DOUBLE, 0, 86400, "0", "seconds of rest before each next run"),
     NUMBER(warmup_s, JM_OPTION_DOUBLE, 0, 86400, "1", "seconds before measuring"),
     NUMBER(min_duration_s, JM_OPTION_DOUBLE, 0, 604800, "10", "seconds measured at least"),
     NUMBER(min_queries, JM_OPTION_U64, 1, 4294967295.0, "64", "queries measured at least"),
@@ -73,6 +93,7 @@ static const struct jm_option table[] = {
         "model file whose quality is the reference; empty: the model as given; none: no reference"),
 };
 enum { N_OPTIONS = sizeof table / sizeof table[0] };
+_Static_assert(N_OPTIONS <= 64, "given has a bit an option");
 
 const struct jm_option *jm_options(size_t *n)
 {
@@ -197,8 +218,10 @@ jm_status jm_option_set(struct jm_run_config *c, const char *key, const char *va
     const struct jm_option *o = find(key);
     if (!o)
         return unknown(key, where, err);
-    if (store(o, c, value))
+    if (store(o, c, value)) {
+        c->given |= UINT64_C(1) << (o - table);
         return JM_OK;
+    }
     if (o->kind == JM_OPTION_FLAG)
         return jm_fail(err, JM_EUSAGE, "%s: %s must be yes or no, not '%.64s'", where, key, value);
     if (o->kind == JM_OPTION_TEXT)
@@ -234,6 +257,34 @@ jm_status jm_option_parse(struct jm_run_config *c, int argc, char **argv, int *i
     }
     ++*i;
     return jm_option_set(c, key, value, "command line", err);
+}
+
+bool jm_option_given(const struct jm_run_config *c, const char *key)
+{
+    const struct jm_option *o = find(key);
+    return o && (c->given >> (o - table) & 1) != 0;
+}
+
+bool jm_options_suit_suite(const struct jm_run_config *c)
+{
+    for (size_t i = 0; i < N_OPTIONS; i++)
+        if ((c->given >> i & 1) != 0 && !table[i].with_suite)
+            return false;
+    return true;
+}
+
+void jm_options_override(struct jm_run_config *c, const struct jm_run_config *from)
+{
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        const struct jm_option *o = &table[i];
+        size_t bytes = o->kind == JM_OPTION_TEXT                                 ? o->bytes
+                       : o->kind == JM_OPTION_U64 || o->kind == JM_OPTION_DOUBLE ? 8
+                                                                                 : 4;
+        if ((from->given >> i & 1) == 0 || !o->with_suite)
+            continue;
+        memcpy((char *)c + o->offset, (const char *)from + o->offset, bytes);
+        c->given |= UINT64_C(1) << i;
+    }
 }
 
 void jm_options_print(FILE *f)

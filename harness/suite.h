@@ -4,6 +4,7 @@
 #ifndef JM_HARNESS_SUITE_H
 #define JM_HARNESS_SUITE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,7 +14,12 @@
 enum { JM_SUITE_MAX_RUNS = 256 };
 
 struct jm_run_config {
-    char name[64]; /* the section */
+    char name[64];             /* the section */
+    uint64_t given;            /* bit i: option i of the table was given, not left at its default */
+    uint32_t repeat;           /* from 1, which of repeats this is; 0: not yet laid out */
+    char preset[16];           /* "": none */
+    uint32_t repeats, shuffle; /* shuffle: 1: the runs of a suite in random order */
+    double cooldown_s;         /* waited before this run, but for the first of all */
     char workload[32];
     char model[512]; /* path or name; "": the workload's own */
     char format[16]; /* quantize the model to this first; "": as it is */
@@ -50,11 +56,12 @@ enum jm_option_kind {
 struct jm_option {
     const char *name; /* of the field; suites and the command line write dashes for its _ */
     enum jm_option_kind kind;
-    size_t offset;   /* in struct jm_run_config */
-    size_t bytes;    /* of a text, with its end */
-    double min, max; /* of a number, inclusive */
-    const char *preset;
+    size_t offset;      /* in struct jm_run_config */
+    size_t bytes;       /* of a text, with its end */
+    double min, max;    /* of a number, inclusive */
+    const char *preset; /* the default */
     const char *help;
+    bool with_suite; /* may stand beside --suite, for all its runs */
 };
 
 /* All options; *n of them. */
@@ -70,6 +77,15 @@ jm_status jm_option_set(struct jm_run_config *c, const char *key, const char *va
 
 /* Reads "--threads 2" or "--threads=2" at argv[*i] and moves *i past it. JM_EUSAGE. */
 jm_status jm_option_parse(struct jm_run_config *c, int argc, char **argv, int *i, jm_err *err);
+
+/* Whether option key was given rather than left at its default. */
+bool jm_option_given(const struct jm_run_config *c, const char *key);
+
+/* Whether nothing was given that may not stand beside --suite. */
+bool jm_options_suit_suite(const struct jm_run_config *c);
+
+/* Gives c those options of from that were given and may stand beside --suite. */
+void jm_options_override(struct jm_run_config *c, const struct jm_run_config *from);
 
 /* The options with bounds, defaults and help, for --help. */
 void jm_options_print(FILE *f);

@@ -30,7 +30,7 @@ done
 [ "$(ls "$dir")" = out ] || { echo "selftest left files behind: $(ls "$dir")"; failed=1; }
 (TMPDIR=$dir/none expect 4 "set TMPDIR" selftest; exit $failed) || failed=1
 
-# A short server run within its bound; an overloaded one ends early, is kept, and exits with 1.
+# An overloaded server run ends early, is kept, and exits with 1.
 server="--scenario server --languages de --reference none --warmup-s 0 --min-duration-s 0 --tpot-ms 0"
 expect 2 'needs target-qps' run $server --results "$dir/r" --no-plots
 expect 2 'find-peak works with' run --find-peak --scenario offline --results "$dir/r" --no-plots
@@ -39,4 +39,15 @@ expect 1 'overloaded after .* over 1 ms to the first token' \
 expect 0 '^run-multi-stream' run --scenario multi-stream --samples-per-query 50 --languages de \
     --reference none --warmup-s 0 --min-duration-s 0 --results "$dir/r" --no-plots
 grep -q '"invalid","overloaded' "$dir/r/single.csv" || { echo "the overloaded run is not marked"; failed=1; }
+
+# A suite of two runs, each made twice, in rounds; the command line may ask for it.
+printf '[global]\nlanguages = de\nreference = none\nwarmup-s = 0\nmin-duration-s = 0\nmin-queries = 1\n[a]\n[b]\n' \
+    >"$dir/two.ini"
+expect 0 '^b ' run --suite "$dir/two.ini" --repeats 2 --shuffle --cooldown-s 0.1 --preset quick \
+    --results "$dir/r" --no-plots
+[ "$(grep -cE '"(a|b)","[12]","quick","complete"' "$dir/r/two.csv")" -eq 4 ] ||
+    { echo "four rows wanted"; cat "$dir/r/two.csv"; failed=1; }
+[ "$(ls "$dir/r/two" | wc -l)" -eq 4 ] || { echo "four folders wanted"; failed=1; }
+expect 2 'no preset' run --suite "$dir/two.ini" --preset slow --results "$dir/r" --no-plots
+expect 2 'excludes run options' run --suite "$dir/two.ini" --repeats 2 --seed 2
 exit $failed

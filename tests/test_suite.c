@@ -86,6 +86,24 @@ static void test_command_line(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(e.text, "did you mean 'min-queries'?"));
 }
 
+static void test_flags(void)
+{
+    char *argv[] = { "--find-peak", "--find-peak=no", "--shuffle", "--find-peak=maybe" };
+    struct jm_run_config c;
+    jm_err e = { .status = JM_OK };
+    jm_run_config_init(&c);
+    CU_ASSERT(c.find_peak == 0 && c.shuffle == 0);
+    int i = 0;
+    CU_ASSERT_EQUAL(jm_option_parse(&c, 4, argv, &i, NULL), JM_OK);
+    CU_ASSERT(i == 1 && c.find_peak == 1);
+    CU_ASSERT_EQUAL(jm_option_parse(&c, 4, argv, &i, NULL), JM_OK);
+    CU_ASSERT(i == 2 && c.find_peak == 0);
+    CU_ASSERT_EQUAL(jm_option_parse(&c, 4, argv, &i, NULL), JM_OK);
+    CU_ASSERT(i == 3 && c.shuffle == 1);
+    CU_ASSERT_EQUAL(jm_option_parse(&c, 4, argv, &i, &e), JM_EUSAGE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(e.text, "yes or no"));
+}
+
 int main(void)
 {
     int fd = mkstemp(file);
@@ -96,6 +114,7 @@ int main(void)
     CU_add_test(s, "good", test_good);
     CU_add_test(s, "bad", test_bad);
     CU_add_test(s, "command line", test_command_line);
+    CU_add_test(s, "flags", test_flags);
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();
     CU_cleanup_registry();

@@ -25,6 +25,8 @@ enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
     U(ab_pair, "", "number of the pair, from 1") \
     T(suite, "", "name of the suite file") \
     T(run_name, "", "section of the suite file") \
+    U(repeat, "", "which repeat of the run this is, from 1") \
+    T(preset, "", "set of durations and counts that was chosen") \
     T(status, "", "complete, invalid, interrupted, failed or not run") \
     T(status_reason, "", "why it is not complete, or what fell short") \
     T(workload, "", "name of the workload") \
