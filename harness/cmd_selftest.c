@@ -2,6 +2,7 @@
 /* joulemark selftest: what measuring itself costs on this machine, beside what it should cost. */
 #include <cjson/cJSON.h>
 #include <ftw.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,6 +131,10 @@ static size_t fill(const struct jm_selftest *t, double report_s, struct line lin
         LINE(names[i][2], names[i][3], "us", r->delay_p99_s * 1e6, target_us, false, true);
         LINE(names[i][4], names[i][5], "us", r->delay_max_s * 1e6, 0, false, false);
     }
+    /* Late for want of a core is the machine's doing, late otherwise is ours. */
+    if (!isnan(t->core_wait_share))
+        LINE("server, waited for a core", "server_core_wait_percent", "%", t->core_wait_share * 100,
+             0, false, false);
     LINE("memory a sample", "bytes_per_sample", "B", (double)t->bytes_per_sample, 64, false, true);
     LINE("report of 200,000 queries", "report_s", "s", report_s, 1, false, true);
 #undef LINE

@@ -109,6 +109,7 @@ static void record_server(struct jm_record *row, const struct jm_load_evidence *
 static void record_clocks(struct jm_record *row, const struct jm_load_evidence *e)
 {
     const struct jm_frequency *a = &e->before, *b = &e->after;
+    row->core_wait_share = jm_core_wait_share(e->wait_before, e->wait_after);
     if (a->known && b->known) {
         row->frequency_start_khz = a->mean_khz;
         row->frequency_end_khz = b->mean_khz;

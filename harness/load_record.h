@@ -9,6 +9,7 @@
 #include "harness/record/columns.h"
 #include "harness/stats/latency.h"
 #include "harness/suite.h"
+#include "harness/system/core_wait.h"
 #include "harness/system/frequency.h"
 
 /* A window and what surrounded it. */
@@ -17,6 +18,7 @@ struct jm_load_evidence {
     struct jm_load_result result;
     struct jm_peak peak; /* n == 0: the rate was given */
     struct jm_frequency before, after;
+    struct jm_core_wait wait_before, wait_after;
     double null_ns;            /* jm_null_cost_ns; NAN: not measured */
     struct jm_verdict verdict; /* or why there is no peak */
 };

@@ -127,6 +127,19 @@ static void test_frequency(void)
 #undef CPU
 }
 
+static void test_core_wait(void)
+{
+    struct jm_core_wait a = jm_core_wait_read(), b = jm_core_wait_read();
+    CU_ASSERT(b.at_ns > a.at_ns && b.wait_ns >= a.wait_ns);
+    a = (struct jm_core_wait){ .at_ns = 1000, .wait_ns = 50 };
+    b = (struct jm_core_wait){ .at_ns = 3000, .wait_ns = 550 };
+    CU_ASSERT_DOUBLE_EQUAL(jm_core_wait_share(a, b), 0.25, 1e-12);
+    CU_ASSERT_EQUAL(jm_core_wait_share(a, (struct jm_core_wait){ .at_ns = 3000, .wait_ns = 50 }),
+                    0);
+    b.wait_ns = -1;
+    CU_ASSERT(isnan(jm_core_wait_share(a, b)) && isnan(jm_core_wait_share(b, a)));
+}
+
 static void test_peak_file(void)
 {
     static struct jm_peak p;
@@ -166,6 +179,7 @@ int main(void)
     CU_add_test(s, "share", test_share);
     CU_add_test(s, "columns", test_columns);
     CU_add_test(s, "frequency", test_frequency);
+    CU_add_test(s, "core wait", test_core_wait);
     CU_add_test(s, "peak file", test_peak_file);
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();

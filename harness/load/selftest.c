@@ -7,6 +7,7 @@
 #include "harness/load/load.h"
 #include "harness/load/null_sut.h"
 #include "harness/stats/latency.h"
+#include "harness/system/core_wait.h"
 
 enum { SAMPLES = 1000, OFFLINE_SAMPLES = 2000000, WINDOWS = 5, SERVER_MAX = 200000 };
 
@@ -78,7 +79,9 @@ jm_status jm_selftest_run(struct jm_selftest *out, jm_err *err)
 
     if (st == JM_OK)
         st = test_offline(&out->offline_per_s, err);
+    struct jm_core_wait before = jm_core_wait_read();
     for (int i = 0; i < JM_SELFTEST_RATES && st == JM_OK; i++)
         st = test_server(rates[i], &out->rate[i], err);
+    out->core_wait_share = jm_core_wait_share(before, jm_core_wait_read());
     return st;
 }

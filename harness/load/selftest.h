@@ -18,6 +18,7 @@ struct jm_selftest {
     double single_ns;     /* a query in single-stream, from loop to loop; median of 5 windows */
     double offline_per_s; /* samples answered; median of 5 windows of 2,000,000 */
     struct jm_selftest_rate rate[JM_SELFTEST_RATES]; /* 1,000 and 50,000 a second, 2 s each */
+    double core_wait_share; /* of the time of both, spent waiting for a core; NAN: unavailable */
     size_t bytes_per_sample;
 };
 

@@ -88,6 +88,7 @@ enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
     D(issue_delay_max_us, "us", "highest of it") \
     D(harness_ns, "ns", "cost of a query to a system that answers at once, measured before the runs") \
     D(harness_share, "", "that cost over the metric of the scenario; above 0.01 the run is invalid") \
+    D(core_wait_share, "", "share of the measured time that the measuring thread had no core") \
     U(frequency_start_khz, "kHz", "mean clock of all cores before the measured time") \
     U(frequency_end_khz, "kHz", "mean clock of all cores after it") \
     U(throttle_events, "", "thermal throttling of cores in between") \
