@@ -25,7 +25,6 @@
 #include "workloads/model/quantize.h"
 #include "workloads/workload.h"
 
-static const uint32_t MAX_SAMPLES = 200000; /* 8 MB of times; answers take more */
 /* Answers compared word for word with the reference kernels, when those have to run for it alone.
  */
 static const uint32_t MOST_SAME = 128;
@@ -203,7 +202,7 @@ static jm_status measure(struct run *r, jm_err *err)
 {
     const struct jm_run_config *c = r->c;
     r->load.null_ns = r->place->null_ns;
-    r->load.cfg = (struct jm_load_config){ .max_ids = MAX_SAMPLES,
+    r->load.cfg = (struct jm_load_config){ .max_ids = c->max_queries,
                                            .stop = r->place->stop,
                                            .progress = on_load,
                                            .window = on_window,

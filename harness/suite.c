@@ -74,6 +74,8 @@ static const struct jm_option table[] = {
     NUMBER(warmup_s, JM_OPTION_DOUBLE, 0, 86400, "1", "seconds before measuring"),
     NUMBER(min_duration_s, JM_OPTION_DOUBLE, 0, 604800, "10", "seconds measured at least"),
     NUMBER(min_queries, JM_OPTION_U64, 1, 4294967295.0, "64", "queries measured at least"),
+    NUMBER(max_queries, JM_OPTION_U32, 1, 100000000.0, "200000",
+           "queries measured at most; memory is taken for all of them"),
     NUMBER(seed, JM_OPTION_U64, 0, 18446744073709551615.0, "1", "seed of order and arrivals"),
     NUMBER(min_quality, JM_OPTION_DOUBLE, 0, 1, "0.99", "quality of the reference's to be valid"),
     TEXT(energy, "auto", "meters: auto, none, or NAME[=FILE][,...]; 'joulemark list' shows them"),

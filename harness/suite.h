@@ -36,8 +36,9 @@ struct jm_run_config {
     char languages[256];                 /* comma separated; "": all */
     double warmup_s, min_duration_s;
     uint64_t min_queries, seed;
-    double min_quality; /* of the reference's, at which the run is valid */
-    char energy[256];   /* meters: auto, none, or NAME[=FILE],... */
+    uint32_t max_queries; /* what memory may be taken for */
+    double min_quality;   /* of the reference's, at which the run is valid */
+    char energy[256];     /* meters: auto, none, or NAME[=FILE],... */
     double energy_idle_s, energy_error;
     uint32_t energy_interval_ms;
     double powerlog_offset_s, powerlog_gap_s;

@@ -48,10 +48,10 @@ static void judge_length(const struct jm_load_config *cfg, const struct jm_load_
     bool timed = cfg->scenario == JM_SINGLE_STREAM || cfg->scenario == JM_MULTI_STREAM;
 
     if (r->n < cfg->min_queries)
-        REFUSE(out, "%u queries of at least %llu: a run is limited to %u", r->n,
+        REFUSE(out, "%u queries of at least %llu: max-queries is %u", r->n,
                (unsigned long long)cfg->min_queries, cfg->max_ids);
     else if (r->capped || (timed && got_s < cfg->min_duration_s))
-        REFUSE(out, "it took %.3g s of %.3g s: a run is limited to %u queries", got_s,
+        REFUSE(out, "it took %.3g s of %.3g s: max-queries is %u", got_s,
                cfg->min_duration_s, cfg->max_ids);
 }
 
