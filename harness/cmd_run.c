@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "harness/cmd_run_ab.h"
 #include "harness/cmd_run_one.h"
 #include "harness/commands.h"
 #include "harness/exit_code.h"
@@ -19,6 +20,7 @@
 #include "harness/order.h"
 #include "harness/record/csv.h"
 #include "harness/record/json.h"
+#include "harness/stats/bootstrap.h"
 
 static volatile sig_atomic_t stopped;
 
@@ -30,21 +32,26 @@ static void on_signal(int number)
 
 static void usage(FILE *f)
 {
-    fputs("usage: joulemark run [--suite FILE] [options]\n\n"
-          "Measures speed, energy and quality, and adds a row a run to RESULTS/SUITE.csv.\n\n"
-          "  --suite FILE      runs listed in an INI file; without it, one run from the options\n"
-          "  --results DIR     where records go (results)\n"
-          "  --progress HOW    auto, json or none (auto: only on a terminal)\n"
-          "  --no-plots        draw no plots at the end\n"
-          "  --json            print one JSON document of all rows in place of the table\n",
-          f);
+    fputs(
+        "usage: joulemark run [--suite FILE] [options]\n\n"
+        "Measures speed, energy and quality, and adds a row a run to RESULTS/SUITE.csv.\n\n"
+        "  --suite FILE      runs listed in an INI file; without it, one run from the options\n"
+        "  --results DIR     where records go (results)\n"
+        "  --progress HOW    auto, json or none (auto: only on a terminal)\n"
+        "  --no-plots        draw no plots at the end\n"
+        "  --json            print one JSON document of all rows in place of the table\n"
+        "  --ab TEXT TEXT    two sets of options that take turns, A B B A, and their comparison;\n"
+        "                    other options hold for both; records go to RESULTS/ab.csv\n"
+        "                    --repeats of each, 9 unless told\n",
+        f);
     jm_options_print(f);
     fputs("\nexamples:\n"
           "  joulemark run --suite suites/default.ini\n"
           "  joulemark run --model tiny-mt-f16.gguf --scenario offline --batch 32\n"
           "  joulemark run --suite suites/default.ini --preset standard --shuffle\n"
           "  joulemark run --scenario server --find-peak --ttft-ms 500 --tpot-ms 50\n"
-          "  joulemark run --format Q4_0 --scenario single-stream --min-duration-s 30\n\n"
+          "  joulemark run --format Q4_0 --scenario single-stream --min-duration-s 30\n"
+          "  joulemark run --ab \"--format F16\" \"--format Q8_0\" --min-duration-s 5\n\n"
           "exit codes: 0 all valid; 1 a run failed or is invalid; 2 usage; 3 bad input; 4 system;\n"
           "            5 unsupported; 130 interrupted\n",
           f);
@@ -54,6 +61,7 @@ struct request {
     const char *suite_file, *results;
     enum jm_progress_mode mode;
     bool plots, json;
+    const char *ab[2]; /* options of sides that alternate; NULL: none do */
     struct jm_run_config one;
 };
 
@@ -71,6 +79,23 @@ static bool takes(const char *arg, const char *name, int argc, char **argv, int 
         return false;
     *value = argv[++*i];
     return true;
+}
+
+static int check_ab(struct request *q)
+{
+    const char *wrong = NULL;
+    if (!q->ab[0])
+        return -1;
+    if (!jm_option_given(&q->one, "repeats"))
+        q->one.repeats = 9; /* what a rank test needs */
+    if (q->suite_file || q->json)
+        wrong =
+            "--ab goes with neither --suite nor --json; 'joulemark compare --json' reads ab.csv";
+    else if (q->one.repeats < JM_BOOTSTRAP_MIN)
+        wrong = "--ab needs --repeats of at least 5: fewer support no interval";
+    if (wrong)
+        fprintf(stderr, "joulemark run: %s\n", wrong);
+    return wrong ? JM_EXIT_USAGE : -1;
 }
 
 /* -1: go on; else the exit code. */
@@ -92,6 +117,10 @@ static int parse(int argc, char **argv, struct request *q)
         } else if (takes(a, "--suite", argc, argv, &i, &q->suite_file) ||
                    takes(a, "--results", argc, argv, &i, &q->results)) {
             i++;
+        } else if (strcmp(a, "--ab") == 0 && i + 2 < argc) {
+            q->ab[0] = argv[++i];
+            q->ab[1] = argv[++i];
+            i++;
         } else if (takes(a, "--progress", argc, argv, &i, &mode)) {
             q->mode = strcmp(mode, "json") == 0   ? JM_PROGRESS_JSON
                       : strcmp(mode, "none") == 0 ? JM_PROGRESS_NONE
@@ -109,7 +138,7 @@ static int parse(int argc, char **argv, struct request *q)
             stderr);
         return JM_EXIT_USAGE;
     }
-    return -1;
+    return check_ab(q);
 }
 
 static void print_number(double v, int width, int decimals)
@@ -319,6 +348,17 @@ static jm_status check_csv(const char *csv, jm_err *err)
     return jm_fail(err, st, "%s; move it away or choose another --results", why.text);
 }
 
+static int run_ab(const struct request *q, const char *suite, const char *csv)
+{
+    struct jm_progress progress = { 0 };
+    struct jm_run_place place = { .results = q->results,
+                                  .suite = suite,
+                                  .stop = &stopped,
+                                  .mode = q->mode,
+                                  .progress = &progress };
+    return jm_run_ab(&q->one, q->ab[0], q->ab[1], q->one.repeats, &place, csv);
+}
+
 int jm_cmd_run(int argc, char **argv)
 {
     struct request q = { .results = "results", .mode = JM_PROGRESS_AUTO, .plots = true };
@@ -332,7 +372,7 @@ int jm_cmd_run(int argc, char **argv)
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
     signal(SIGPIPE, SIG_IGN);
-    char *suite = suite_name(q.suite_file);
+    char *suite = q.ab[0] ? strdup("ab") : suite_name(q.suite_file);
     char *csv = suite ? jm_asprintf("%s/%s.csv", q.results, suite) : NULL;
     jm_status st = csv ? jm_make_dirs(q.results, &err) : jm_fail(&err, JM_ENOMEM, "out of memory");
     snprintf(q.one.name, sizeof q.one.name, "%.24s-%.24s", q.one.format[0] ? q.one.format : "run",
@@ -345,7 +385,7 @@ int jm_cmd_run(int argc, char **argv)
     if (st == JM_OK && q.json && !(out.json = cJSON_CreateArray()))
         st = jm_fail(&err, JM_ENOMEM, "out of memory");
     if (st == JM_OK) {
-        code = run_all(&q, runs, n, suite, &out);
+        code = q.ab[0] ? run_ab(&q, suite, csv) : run_all(&q, runs, n, suite, &out);
         int finished = finish(&q, suite, &out);
         code = code == JM_EXIT_OK ? finished : code;
     } else {

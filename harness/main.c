@@ -17,6 +17,7 @@ static const struct command {
     { "compare", jm_cmd_compare, "how two sets of results differ, and how sure that is" },
     { "gate", jm_cmd_gate, "fail when new results are worse than a baseline" },
     { "imagine", jm_cmd_imagine, "draw a picture of a caption, to see that the model is real" },
+    { "reproduce", jm_cmd_reproduce, "run a claim, or a recorded run, again: does it hold?" },
     { "plot", jm_cmd_plot, "draw plots from a results CSV" },
     { "quantize", jm_cmd_quantize, "make a smaller model file from a larger one" },
     { "synth", jm_cmd_synth, "make a model file of a real shape with random weights" },
