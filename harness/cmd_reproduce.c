@@ -16,6 +16,7 @@
 #include "harness/compare/report.h"
 #include "harness/compare/select.h"
 #include "harness/exit_code.h"
+#include "harness/load/null_sut.h"
 #include "harness/paths.h"
 #include "harness/record/claim.h"
 #include "harness/record/past_run.h"
@@ -122,8 +123,7 @@ static jm_status values_of(const struct jm_runs *r, const struct jm_column *c, d
                            energy ? r->row[i]->energy_reason : "");
         if (energy && valid)
             jm_column_print(valid, r->row[i], text);
-        if (energy &&
-            (strncmp(r->row[i]->energy_source, "estimated", 9) == 0 || strcmp(text, "yes") != 0))
+        if (energy && (strstr(r->row[i]->energy_source, "estimated") || strcmp(text, "yes") != 0))
             return jm_fail(err, JM_EUNSUPPORTED, "%s is estimated or not valid: %.200s", c->name,
                            r->row[i]->energy_reason);
     }
@@ -158,6 +158,8 @@ static jm_status session(const struct request *q, const struct jm_run_config *a,
                                   .stop = &stopped,
                                   .mode = JM_PROGRESS_AUTO,
                                   .progress = &progress };
+    if (jm_null_cost_ns(&place.null_ns, NULL) != JM_OK)
+        place.null_ns = NAN;
     jm_status st = jm_session_run(a, b, repeats, &place, q->csv, stdout, s, err);
     for (size_t i = 0; i < s->n && st == JM_OK; i++)
         if (strcmp(s->row[i].status, "complete") != 0)

@@ -356,6 +356,8 @@ static int run_ab(const struct request *q, const char *suite, const char *csv)
                                   .stop = &stopped,
                                   .mode = q->mode,
                                   .progress = &progress };
+    if (jm_null_cost_ns(&place.null_ns, NULL) != JM_OK)
+        place.null_ns = NAN;
     return jm_run_ab(&q->one, q->ab[0], q->ab[1], q->one.repeats, &place, csv);
 }
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Quality against energy: up and to the left is better.
-# Data: two blocks (single-stream, offline) of joules a query, quality, name.
+# Data: two blocks (single-stream, offline), then two of their Pareto fronts, of joules a query, quality, name.
 # Arguments: data file, output path without extension, title, caption, folder of style.gp.
 data = ARG1; out = ARG2; heading = ARG3; caption = ARG4; folder = ARG5
 load folder."/style.gp"
@@ -12,7 +12,9 @@ set key at graph 1, graph 1.01 right bottom horizontal
 do for [t in "svg png"] {
     if (t eq "svg") { set terminal @SVG } else { set terminal @PNG }
     set output out.".".t
-    plot data index 0 using 1:2 with points lt 1 ps 1.6 title "single-stream", \
+    plot data index 2 using 1:2 with lines lt 1 dt 2 title "no run is better in both", \
+         data index 3 using 1:2 with lines lt 2 dt 2 notitle, \
+         data index 0 using 1:2 with points lt 1 ps 1.6 title "single-stream", \
          data index 1 using 1:2 with points lt 2 ps 1.6 title "offline", \
          data index 0 using 1:2:3 with labels left offset 1,0.5 noenhanced notitle, \
          data index 1 using 1:2:3 with labels left offset 1,0.5 noenhanced notitle

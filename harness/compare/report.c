@@ -94,7 +94,7 @@ static jm_status find(const struct jm_metric *m, const struct jm_pair *p,
     if (!commensurable(m, p, f->why) || (m->kind == JM_METRIC_ENERGY && !valid_energy(p, f->why)))
         return JM_OK;
     f->estimated =
-        m->kind == JM_METRIC_ENERGY && strncmp(p->a.row[0]->energy_source, "estimated", 9) == 0;
+        m->kind == JM_METRIC_ENERGY && strstr(p->a.row[0]->energy_source, "estimated") != NULL;
     for (size_t i = 0; i < p->a.n + p->b.n; i++)
         if (!(v[i] > 0.0)) {
             (void)snprintf(f->why, sizeof f->why, "%s is %.9g in a run: no ratio", m->column, v[i]);

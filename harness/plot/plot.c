@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See plot.h. */
+#include "harness/plot/plot.h"
+
+#include <math.h>
+#include <string.h>
+
+void jm_plot_clean(char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < ' ' || *s == '"' || *s == '\\' || *s == 127)
+            *s = ' ';
+}
+
+void jm_plot_label(const struct jm_table *t, size_t r, char out[JM_PLOT_LABEL])
+{
+    bool model = t->name_models, backend = jm_table_varies(t, "backend");
+
+    snprintf(out, JM_PLOT_LABEL, "%.30s%s%.20s%s%.20s", model ? jm_table_text(t, r, "model") : "",
+             model ? " " : "", jm_table_text(t, r, "weight_format"), backend ? " " : "",
+             backend ? jm_table_text(t, r, "backend") : "");
+    jm_plot_clean(out);
+}
+
+void jm_plot_values(const struct jm_table *t, const char *column, char *out, size_t room)
+{
+    size_t shown = 0, more = 0, at = 0;
+
+    out[0] = '\0';
+    for (size_t r = 1; r < t->rows; r++) {
+        bool seen = false;
+        for (size_t q = 1; q < r && !seen; q++)
+            seen = strcmp(jm_table_text(t, q, column), jm_table_text(t, r, column)) == 0;
+        if (seen || !*jm_table_text(t, r, column))
+            continue;
+        if (shown == 2) {
+            more++;
+            continue;
+        }
+        at += (size_t)snprintf(out + at, room - at, "%s%.60s", shown ? ", " : "",
+                               jm_table_text(t, r, column));
+        shown++;
+    }
+    if (more)
+        snprintf(out + at, room - at, " and %zu more", more);
+    if (!shown)
+        snprintf(out, room, "unknown");
+    jm_plot_clean(out);
+}
+
+int jm_plot_by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+size_t jm_plot_runs(const struct jm_table *t)
+{
+    size_t n = 0;
+    for (size_t r = 1; r < t->rows; r++)
+        n += *jm_table_text(t, r, "status") ? 1 : 0;
+    return n;
+}
+
+bool jm_plot_alike(const struct jm_table *t, size_t q, size_t r, const char *column)
+{
+    char a[JM_PLOT_LABEL], b[JM_PLOT_LABEL];
+    jm_plot_label(t, q, a);
+    jm_plot_label(t, r, b);
+    return strcmp(a, b) == 0 &&
+           strcmp(jm_table_text(t, q, "scenario"), jm_table_text(t, r, "scenario")) == 0 &&
+           (!column || strcmp(jm_table_text(t, q, column), jm_table_text(t, r, column)) == 0);
+}
+
+bool jm_plot_first(const struct jm_table *t, size_t r, const char *column)
+{
+    if (!*jm_table_text(t, r, "status"))
+        return false;
+    for (size_t q = 1; q < r; q++)
+        if (jm_plot_alike(t, q, r, column))
+            return false;
+    return true;
+}
+
+size_t jm_plot_speeds(const struct jm_table *t, size_t r, const char *column, double *v)
+{
+    size_t n = 0;
+    for (size_t q = 1; q < t->rows; q++) {
+        double tokens = jm_table_number(t, q, "tokens_out_per_s");
+        double x = isfinite(tokens) ? tokens : jm_table_number(t, q, "queries_per_s");
+        if (isfinite(x) && x > 0.0 && jm_plot_alike(t, q, r, column))
+            v[n++] = x;
+    }
+    return n;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the plots share. A plot is a function here that writes its data, and a gnuplot script of the
+ * same name in plots/. */
+#ifndef JM_HARNESS_PLOT_PLOT_H
+#define JM_HARNESS_PLOT_PLOT_H
+
+#include <stdio.h>
+
+#include "harness/plot/table.h"
+
+enum { JM_PLOT_LABEL = 96, JM_PLOT_MOST = 12 };
+
+/* What a drawing needs to know. */
+struct jm_plot_job {
+    const struct jm_table *t;
+    const char *csv, *out; /* results file; output folder */
+    const char *scripts;   /* folder */
+    const char *data;      /* scratch data file */
+    bool quiet;            /* says nothing on stdout */
+};
+
+/* Weight format, with the model where the format alone is not clear, and the backend where the file
+ * holds several. */
+void jm_plot_label(const struct jm_table *t, size_t r, char out[JM_PLOT_LABEL]);
+
+/* The different values of a column, "a, b and 2 more". */
+void jm_plot_values(const struct jm_table *t, const char *column, char *out, size_t room);
+
+/* Rows that hold a result. */
+size_t jm_plot_runs(const struct jm_table *t);
+
+/* What gnuplot's data files cannot hold inside quotes becomes a blank. */
+void jm_plot_clean(char *s);
+
+/* For qsort of doubles. */
+int jm_plot_by_value(const void *a, const void *b);
+
+/* A series: the runs with the label and scenario of run r, and where column is not NULL the same
+ * value there. Whether r is the first of its series. */
+bool jm_plot_first(const struct jm_table *t, size_t r, const char *column);
+bool jm_plot_alike(const struct jm_table *t, size_t q, size_t r, const char *column);
+
+/* tokens_out_per_s of r's series, or queries_per_s where there are no tokens: v [t->rows]. Returns
+ * how many. */
+size_t jm_plot_speeds(const struct jm_table *t, size_t r, const char *column, double *v);
+
+/* Each writes the data of a plot and returns how much there is to draw. */
+size_t jm_plot_latency(FILE *f, const struct jm_plot_job *j);
+size_t jm_plot_throughput(FILE *f, const struct jm_plot_job *j);
+size_t jm_plot_quality_speed(FILE *f, const struct jm_plot_job *j);
+size_t jm_plot_quality_energy(FILE *f, const struct jm_plot_job *j);
+size_t jm_plot_comparison(FILE *f, const struct jm_plot_job *j);
+size_t jm_plot_threads(FILE *f, const struct jm_plot_job *j);
+
+#endif

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# Throughput by threads: a line a setting.
+# Data: one block a setting, its name first, then threads, median, low, high; ? where there is none.
+# Arguments: data file, output path without extension, title, caption, folder of style.gp.
+data = ARG1; out = ARG2; heading = ARG3; caption = ARG4; folder = ARG5
+load folder."/style.gp"
+stats data using 1:2 nooutput
+settings = STATS_blocks
+set xlabel "threads"
+set ylabel "output tokens per second"
+set xrange [0:*]
+set yrange [0:*]
+set offsets 0,0.5,graph 0.08,0
+set xtics 1
+if (STATS_max_x > 16) { set xtics autofreq }
+set key bottom right
+do for [t in "svg png"] {
+    if (t eq "svg") { set terminal @SVG } else { set terminal @PNG }
+    set output out.".".t
+    plot for [i=0:settings-1] data index i using 1:2 with linespoints lt (i+1) ps 1.4 title columnheader(1), \
+         for [i=0:settings-1] data index i using 1:2:3:4 every ::1 with yerrorbars lt (i+1) pt 0 notitle
+    unset output
+}

@@ -1,0 +1,82 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# compare, gate, run --ab and reproduce as a user meets them, on runs of a few sentences.
+# Usage: test_cli_verdicts.sh JOULEMARK
+set -u
+bin=$1
+src=$(cd "$(dirname "$0")/.." && pwd)
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failed=0
+
+# expect CODE PATTERN ARGS...: exit code, and a line of output (both streams) that matches.
+expect() {
+    code=$1 pattern=$2
+    shift 2
+    "$bin" "$@" >"$dir/out" 2>&1 </dev/null
+    got=$?
+    if [ $got -ne "$code" ] || ! grep -qE -- "$pattern" "$dir/out"; then
+        echo "joulemark $*: exit $got, wanted $code and /$pattern/; it said:"
+        cat "$dir/out"
+        failed=1
+    fi
+}
+
+head -n 4 "$src/workloads/data/jm-ui.csv" >"$dir/few.csv"
+options="--data $dir/few.csv --languages de --threads 1 --reference none --warmup-s 0
+    --min-duration-s 0 --min-queries 1"
+
+# Alternating runs: ten rows with their sides, and a comparison from the file as well.
+expect 0 'alternating pairs' run --results "$dir/r" --repeats 5 --progress none $options \
+    --ab "--scenario offline --batch 4" "--scenario offline --batch 1"
+for side in A B; do
+    [ "$(grep -c "\"$side\",\"[1-5]\"" "$dir/r/ab.csv")" -eq 5 ] ||
+        { echo "five runs of $side wanted"; failed=1; }
+done
+grep -q 'batch 4 -> 1' "$dir/out" || { echo "the difference is not said"; failed=1; }
+expect 0 'tokens/s' compare "$dir/r/ab.csv"
+expect 0 '"verdict"' compare "$dir/r/ab.csv" --json
+expect 0 '^pair,metric' compare "$dir/r/ab.csv" --csv
+expect 0 '^\| tokens/s \|' compare "$dir/r/ab.csv" --markdown
+expect 0 'batch 4 -> 1' compare "$dir/r/ab.csv" "$dir/r/ab.csv" --a ab_side=A --b ab_side=B --across batch
+expect 1 'no runs alike' compare "$dir/r/ab.csv" "$dir/r/ab.csv" --a ab_side=A --b ab_side=B
+expect 2 'not paired by' compare "$dir/r/ab.csv" "$dir/r/ab.csv" --across nosuch
+expect 2 'need two files' compare "$dir/r/ab.csv" --across batch
+expect 3 'No such file' compare "$dir/none.csv" "$dir/r/ab.csv"
+expect 2 'exit codes|usage' compare
+expect 2 'goes with --ab' run --repeats 9
+expect 2 'from 5 to 1000' run --ab "--batch 1" "--batch 2" --repeats 4
+expect 2 'neither --suite' run --ab "--batch 1" "--batch 2" --suite x.ini
+expect 2 "did you mean 'batch'" run --results "$dir/r2" --ab "--bach 1" "--batch 2"
+
+# The gate wants nine a side; with five it will not judge, and never passes.
+expect 2 'needs 9' gate --baseline "$dir/r/ab.csv" "$dir/r/ab.csv"
+expect 0 'gate: pass' gate --baseline "$dir/r/ab.csv" --min-repeats 5 "$dir/r/ab.csv"
+expect 2 'missing' gate --baseline "$src/results/README.md" "$dir/r/ab.csv"
+expect 3 'No such file' gate --baseline "$dir/none.csv" "$dir/r/ab.csv"
+
+# A claim that holds, one that does not, one about another model, one that cannot be measured.
+claim() {
+    printf '[claim]\nmetric = %s\nrelation = %s\nvalue = %s\ntolerance = 50%%\nrepeats = 5\n' "$1" "$2" "$3"
+    printf '[subject]\nscenario = offline\ndata = %s\nlanguages = de\nthreads = 1\n' "$dir/few.csv"
+    printf 'reference = none\nwarmup-s = 0\nmin-duration-s = 0\nmin-queries = 1\n%s\n' "${4:-}"
+}
+claim tokens_out_per_s at-least 0.001 >"$dir/true.ini"
+expect 0 '^reproduced$' reproduce "$dir/true.ini" --results "$dir/r"
+claim tokens_out_per_s at-most 0.001 >"$dir/false.ini"
+expect 1 '^refuted$' reproduce "$dir/false.ini" --results "$dir/r"
+claim tokens_out_per_s at-least 1 "model-sha256 = $(printf '%064d' 0)" >"$dir/other.ini"
+expect 2 'not what the claim is about' reproduce "$dir/other.ini" --results "$dir/r"
+claim model at-least 1 >"$dir/text.ini"
+expect 3 'no number in the results' reproduce "$dir/text.ini" --results "$dir/r"
+claim quality_ratio at-least 1 >"$dir/unmeasured.ini"
+expect 5 'was not measured' reproduce "$dir/unmeasured.ini" --results "$dir/r"
+expect 3 'needs metric' reproduce /dev/stdin --results "$dir/r"
+expect 2 'cannot use' reproduce "$dir/true.ini" --repeats 4
+
+# A recorded run again; a record that was changed is refused.
+run=$(find "$dir/r/ab" -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)
+expect 0 '^reproduced$' reproduce "$run" --results "$dir/r" --repeats 5 --tolerance 50%
+echo >>"$run/samples.csv"
+expect 3 'the record was changed' reproduce "$run" --results "$dir/r"
+exit $failed
