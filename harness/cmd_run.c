@@ -152,7 +152,7 @@ static void print_number(double v, int width, int decimals)
 static void print_header(void)
 {
     printf("%-22s %-7s %8s %10s %10s %10s %9s %9s %8s %7s %-10s %s\n", "run", "format", "MB",
-           "queries/s", "tokens/s", "p50 ms", "p99 ms", "J/query", "chrF2++", "of ref", "tier",
+           "queries/s", "tokens/s", "p50 ms", "p99 ms", "J/query", "quality", "of ref", "tier",
            "valid");
 }
 

@@ -28,6 +28,7 @@
 /* Answers compared word for word with the reference kernels, when those have to run for it alone.
  */
 static const uint32_t MOST_SAME = 128;
+static const size_t MAX_ANSWER_BYTES = (size_t)256 << 20; /* kept while a run lasts */
 
 struct run {
     const struct jm_run_config *c;
@@ -64,7 +65,7 @@ static jm_status find_model(struct run *r, jm_err *err)
     const struct jm_run_config *c = r->c;
     char *source = NULL;
     jm_format format;
-    jm_status st = jm_find_file(c->model, ".gguf", &source, err);
+    jm_status st = jm_find_file(c->model[0] ? c->model : r->ops->model, ".gguf", &source, err);
     if (st != JM_OK)
         return st;
     r->reference_model = strdup(source);
@@ -147,7 +148,7 @@ static jm_status open_all(struct run *r, jm_err *err)
         return err->status;
     jm_status st = find_model(r, err);
     if (st == JM_OK)
-        st = jm_find_file(c->data, ".csv", &r->data, err);
+        st = jm_find_file(c->data[0] ? c->data : r->ops->data, ".csv", &r->data, err);
     if (st == JM_OK && c->reference[0] && strcmp(c->reference, "none") != 0) {
         free(r->reference_model);
         st = jm_find_file(c->reference, ".gguf", &r->reference_model, err);
@@ -160,6 +161,9 @@ static jm_status open_all(struct run *r, jm_err *err)
                                     .data_path = r->data,
                                     .languages = c->languages[0] ? c->languages : NULL,
                                     .batch = c->batch,
+                                    .size = c->size,
+                                    .steps = c->steps,
+                                    .cfg = c->cfg,
                                     .ops = r->backend.ops,
                                     .device = r->device };
     if (st == JM_OK)
@@ -171,13 +175,16 @@ static jm_status open_all(struct run *r, jm_err *err)
         st = jm_reference_get(r->ops, &like, UINT32_MAX, r->references, on_reference, r,
                               r->place->stop, &r->quality, err);
         bool own = strcmp(r->model, r->reference_model) == 0;
-        if (st == JM_OK)
+        /* Pictures of other kernels differ in some last bit: only their likeness says much. */
+        if (st == JM_OK && !r->ops->save)
             st = jm_reference_get(r->ops, &w, own ? UINT32_MAX : MOST_SAME, r->references,
                                   on_reference, r, r->place->stop, &r->same, err);
         jm_progress_end(r->place->progress);
     }
     if (st == JM_OK)
         st = r->ops->open(&w, &r->workload, err);
+    if (st == JM_OK && r->quality.folder)
+        st = r->ops->against(r->workload, r->quality.folder, err);
     return st;
 }
 
@@ -198,11 +205,22 @@ static jm_status idle(struct run *r, enum jm_phase which, jm_err *err)
     return st;
 }
 
+/* Samples in a window at most: as many as there is memory for, but one whole copy of the data. */
+static uint32_t max_samples(struct run *r)
+{
+    struct jm_model_info m;
+    r->ops->info(r->workload, &m);
+    uint32_t n = r->ops->sut(r->workload)->n_samples;
+    size_t fit = m.answer_bytes > 0 ? MAX_ANSWER_BYTES / m.answer_bytes : r->c->max_queries;
+    fit = fit < r->c->max_queries ? fit : r->c->max_queries;
+    return n > fit ? n : (uint32_t)fit;
+}
+
 static jm_status measure(struct run *r, jm_err *err)
 {
     const struct jm_run_config *c = r->c;
     r->load.null_ns = r->place->null_ns;
-    r->load.cfg = (struct jm_load_config){ .max_ids = c->max_queries,
+    r->load.cfg = (struct jm_load_config){ .max_ids = max_samples(r),
                                            .stop = r->place->stop,
                                            .progress = on_load,
                                            .window = on_window,
@@ -270,6 +288,7 @@ static void record_model(struct run *r)
     jm_record_text(row->weights, m.synthetic ? "synthetic" : "real");
     jm_record_text(row->data_set, m.data_set);
     jm_record_text(row->data_sha256, m.data_sha256);
+    jm_record_text(row->picture_settings, m.settings);
     row->model_bytes = m.file_bytes;
     row->plan_bytes = m.plan_bytes;
     row->encode_us = m.encode_us;
@@ -364,6 +383,21 @@ static double source_chars(const struct run *r)
     return chars;
 }
 
+/* What only pictures have, and what they lack. After record_speed and record_energy. */
+static void record_pictures(struct run *r, double duration_s)
+{
+    struct jm_record *row = r->row;
+    struct jm_model_info m;
+    r->ops->info(r->workload, &m);
+    if (!(m.megapixels > 0))
+        return;
+    double pictures = r->load.result.n;
+    row->megapixels_per_s = pictures * m.megapixels / duration_s;
+    row->steps_per_s = pictures * m.answer_steps / duration_s;
+    row->energy_j_per_megapixel = row->energy_j / (pictures * m.megapixels); /* NAN stays */
+    row->tokens_out_per_s = row->energy_j_per_token = NAN;
+}
+
 /* What was answered, in the order of issue: all, or some of an interrupted run. NULL: no memory. */
 static uint32_t *done_ids(const struct run *r)
 {
@@ -414,6 +448,8 @@ static jm_status record_quality(struct run *r, bool whole, jm_err *err)
     jm_record_text(row->quality_metric, q.metric);
     row->quality_value = q.value;
     row->quality_bleu = q.bleu;
+    row->quality_psnr_db = q.psnr_db;
+    row->quality_agreement = q.agreement;
     row->quality_worst = q.worst;
     jm_record_text(row->quality_worst_lang, q.worst_lang);
     row->quality_length_ratio = q.length_ratio;
@@ -421,6 +457,7 @@ static jm_status record_quality(struct run *r, bool whole, jm_err *err)
     if (r->quality.answers) {
         row->quality_reference = r->quality.quality;
         row->quality_length_reference = r->quality.length_ratio;
+        row->quality_agreement_reference = r->quality.agreement;
     }
     if (!r->quality.answers)
         jm_record_text(row->quality_reason, "no reference");
@@ -448,6 +485,7 @@ static jm_status record_results(struct run *r, bool whole, jm_err *err)
     jm_record_load(r->row, &r->load, &l);
     record_energy(r, chars, l.tokens_out_per_s * l.duration_s);
     record_counters(r, l.tokens_out_per_s * l.duration_s);
+    record_pictures(r, l.duration_s);
     if (whole && l.duration_s < r->c->min_duration_s)
         snprintf(r->row->status_reason, sizeof r->row->status_reason,
                  "measured for %.2f s of the %g s asked for", l.duration_s, r->c->min_duration_s);
@@ -473,6 +511,30 @@ static jm_status folder_answer(void *user, uint32_t id, const char **text, jm_er
     return r->ops->answer(r->workload, id, text, err);
 }
 
+/* Answers that are not text, as answers/INDEX.suffix: of each data sample the first; equal ones
+ * have equal hashes in samples.csv. */
+static jm_status write_answers(struct run *r, const char *dir, jm_err *err)
+{
+    uint32_t n = r->ops->sut(r->workload)->n_samples;
+    bool *have = calloc(n, sizeof *have);
+    char *folder = jm_asprintf("%s/answers", dir);
+    jm_status st = have && folder ? jm_make_dirs(folder, err)
+                                  : jm_fail(err, JM_ENOMEM, "record: out of memory");
+    for (uint32_t i = 0; i < r->load.result.issued && st == JM_OK; i++) {
+        const struct jm_timing *t = &r->load.result.timings[i];
+        if (t->done_ns == 0 || have[t->index])
+            continue;
+        char *path = jm_asprintf("%s/%u%s", folder, t->index, r->ops->suffix);
+        st = path ? r->ops->save(r->workload, i, path, err)
+                  : jm_fail(err, JM_ENOMEM, "record: out of memory");
+        have[t->index] = true;
+        free(path);
+    }
+    free(have);
+    free(folder);
+    return st;
+}
+
 static jm_status write_folder(struct run *r, jm_err *err)
 {
     char *dir = jm_asprintf("%s/%s/%s", r->place->results, r->place->suite, r->row->run_id);
@@ -484,6 +546,8 @@ static jm_status write_folder(struct run *r, jm_err *err)
     if (st == JM_OK && r->workload)
         st = jm_folder_samples(dir, r->load.result.timings, r->load.result.issued,
                                r->load.result.t_start_ns, &src, err);
+    if (st == JM_OK && r->workload && r->ops->save)
+        st = write_answers(r, dir, err);
     if (st == JM_OK)
         st = jm_load_write_peak(dir, &r->load.peak, err);
     if (st == JM_OK)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See reference.h. The file is JSON:
- * {"quality": number, "length_ratio": number, "answers": [string, …]}. */
+ * {"quality": number, "length_ratio": number, "agreement": number, "answers": [string, …]}, numbers
+ * null where they are unavailable. Answers that are not text lie in a folder of the same name. */
 #include "harness/reference.h"
 
 #include <cjson/cJSON.h>
@@ -8,19 +9,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backends/loader.h"
 #include "base/file.h"
 #include "base/sha256.h"
 
-enum { REFERENCE_BATCH = 32, NAME_DIGITS = 16 };
+/* Scalar kernels gain nothing from large batches; pictures of a small one come more steadily. */
+enum { TEXT_BATCH = 32, PICTURE_BATCH = 4, NAME_DIGITS = 16 };
 
 void jm_reference_free(struct jm_reference *r)
 {
     for (uint32_t i = 0; r->answers && i < r->n; i++)
         free(r->answers[i]);
     free(r->answers);
-    *r = (struct jm_reference){ 0 };
+    free(r->folder);
+    *r = (struct jm_reference){ .quality = NAN, .length_ratio = NAN, .agreement = NAN };
+}
+
+static double number_of(const cJSON *item)
+{
+    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
 }
 
 /* A kept file that cannot be used (damaged, other sample count) is made anew: false. */
@@ -32,8 +41,7 @@ static bool load(const char *path, uint32_t n, struct jm_reference *out)
     cJSON *root = cJSON_ParseWithLength((const char *)map.data, map.bytes);
     const cJSON *answers = cJSON_GetObjectItem(root, "answers");
     const cJSON *quality = cJSON_GetObjectItem(root, "quality"), *item;
-    const cJSON *length = cJSON_GetObjectItem(root, "length_ratio");
-    bool ok = cJSON_IsArray(answers) && cJSON_IsNumber(quality) && cJSON_IsNumber(length) &&
+    bool ok = cJSON_IsArray(answers) && cJSON_IsNumber(quality) &&
               (uint32_t)cJSON_GetArraySize(answers) == n;
     *out = (struct jm_reference){ .answers = ok ? calloc(n, sizeof(char *)) : NULL };
     ok = ok && out->answers;
@@ -50,7 +58,8 @@ static bool load(const char *path, uint32_t n, struct jm_reference *out)
     }
     if (ok) {
         out->quality = quality->valuedouble;
-        out->length_ratio = length->valuedouble;
+        out->length_ratio = number_of(cJSON_GetObjectItem(root, "length_ratio"));
+        out->agreement = number_of(cJSON_GetObjectItem(root, "agreement"));
     } else {
         jm_reference_free(out);
     }
@@ -63,7 +72,8 @@ static jm_status save(const char *path, const struct jm_reference *r, jm_err *er
 {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddNumberToObject(root, "quality", r->quality);
-    cJSON_AddNumberToObject(root, "length_ratio", r->length_ratio);
+    cJSON_AddNumberToObject(root, "length_ratio", r->length_ratio); /* NAN is written as null */
+    cJSON_AddNumberToObject(root, "agreement", r->agreement);
     cJSON *answers = cJSON_AddArrayToObject(root, "answers");
     for (uint32_t i = 0; i < r->n; i++)
         cJSON_AddItemToArray(answers, cJSON_CreateString(r->answers[i]));
@@ -75,11 +85,38 @@ static jm_status save(const char *path, const struct jm_reference *r, jm_err *er
     return st;
 }
 
-/* Every stride-th data sample once, in order. */
+/* Answers that are not text, as files by data sample, and the workload told of them. */
+static jm_status save_answers(const struct jm_workload_ops *ops, jm_workload *w, uint32_t n,
+                              uint32_t stride, const char *folder, jm_err *err)
+{
+    jm_status st = jm_make_dirs(folder, err);
+    for (uint32_t i = 0; i < n && st == JM_OK; i++) {
+        char *path = jm_asprintf("%s/%u%s", folder, i * stride, ops->suffix);
+        st =
+            path ? ops->save(w, i, path, err) : jm_fail(err, JM_ENOMEM, "reference: out of memory");
+        free(path);
+    }
+    return st == JM_OK ? ops->against(w, folder, err) : st;
+}
+
+static bool answers_there(const struct jm_workload_ops *ops, uint32_t n, uint32_t stride,
+                          const char *folder)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        char *path = jm_asprintf("%s/%u%s", folder, i * stride, ops->suffix);
+        bool there = path && access(path, R_OK) == 0;
+        free(path);
+        if (!there)
+            return false;
+    }
+    return true;
+}
+
+/* Every stride-th data sample once, in order. folder: for answers that are not text; else NULL. */
 static jm_status answer_all(const struct jm_workload_ops *ops, jm_workload *w, uint32_t n,
                             void (*progress)(double, void *), void *user,
-                            const volatile sig_atomic_t *stop, struct jm_reference *out,
-                            jm_err *err)
+                            const volatile sig_atomic_t *stop, const char *folder,
+                            struct jm_reference *out, jm_err *err)
 {
     const struct jm_sut *sut = ops->sut(w);
     uint32_t stride = out->stride;
@@ -100,6 +137,8 @@ static jm_status answer_all(const struct jm_workload_ops *ops, jm_workload *w, u
         if (progress)
             progress((double)sink.done / n, user);
     }
+    if (st == JM_OK && folder)
+        st = save_answers(ops, w, n, stride, folder, err);
     if (st == JM_OK)
         st = ops->score(w, NULL, n, &q, err);
     for (uint32_t i = 0; st == JM_OK && i < n; i++) {
@@ -111,12 +150,33 @@ static jm_status answer_all(const struct jm_workload_ops *ops, jm_workload *w, u
     if (st == JM_OK) {
         out->quality = q.value;
         out->length_ratio = q.length_ratio;
+        out->agreement = q.agreement;
     } else {
         jm_reference_free(out);
     }
     free(sink.timing);
     free(samples);
     return st;
+}
+
+/* What decides the answers names their file. *folder: NULL where answers are text. */
+static jm_status name_files(const char *dir, const struct jm_model_info *info,
+                            const char *languages, uint32_t most, bool has_folder, char **path,
+                            char **folder, jm_err *err)
+{
+    char key[JM_SHA256_HEX];
+    char *all =
+        jm_asprintf("%s %s %s %u%s%s", info->sha256, info->data_sha256, languages ? languages : "",
+                    most, info->settings[0] ? " " : "", info->settings);
+    if (all) {
+        jm_sha256(all, strlen(all), key);
+        *path = jm_asprintf("%s/%.*s.json", dir, NAME_DIGITS, key);
+        *folder = has_folder ? jm_asprintf("%s/%.*s", dir, NAME_DIGITS, key) : NULL;
+    }
+    free(all);
+    if (!*path || (has_folder && !*folder))
+        return jm_fail(err, JM_ENOMEM, "reference: out of memory");
+    return jm_make_dirs(dir, err);
 }
 
 jm_status jm_reference_get(const struct jm_workload_ops *workload,
@@ -130,39 +190,38 @@ jm_status jm_reference_get(const struct jm_workload_ops *workload,
     struct jm_workload_config cfg = *like;
     struct jm_device_options how = { .isa = "scalar" };
     struct jm_model_info info;
-    char *path = NULL;
-    *out = (struct jm_reference){ 0 };
+    char *path = NULL, *folder = NULL;
+    *out = (struct jm_reference){ .quality = NAN, .length_ratio = NAN, .agreement = NAN };
     jm_status st = jm_backend_load("cpu", &b, err);
     if (st == JM_OK)
         st = b.ops->open(0, &how, &dev, err);
     cfg.ops = b.ops;
     cfg.device = dev;
-    cfg.batch = REFERENCE_BATCH;
+    cfg.batch = workload->save ? PICTURE_BATCH : TEXT_BATCH;
     if (st == JM_OK)
         st = workload->open(&cfg, &w, err);
     if (st == JM_OK) {
-        char key[JM_SHA256_HEX];
         workload->info(w, &info);
-        char *both = jm_asprintf("%s %s %s %u", info.sha256, info.data_sha256,
-                                 cfg.languages ? cfg.languages : "", most);
-        if (both) {
-            jm_sha256(both, strlen(both), key);
-            path = jm_asprintf("%s/%.*s.json", dir, NAME_DIGITS, key);
-        }
-        free(both);
-        st = path ? jm_make_dirs(dir, err) : jm_fail(err, JM_ENOMEM, "reference: out of memory");
+        st = name_files(dir, &info, cfg.languages, most, workload->save != NULL, &path, &folder,
+                        err);
     }
     uint32_t all = st == JM_OK ? workload->sut(w)->n_samples : 0, stride = (all - 1) / most + 1;
     uint32_t n = (all + stride - 1) / stride;
-    if (st == JM_OK && !load(path, n, out)) {
+    bool kept = st == JM_OK && (!folder || answers_there(workload, n, stride, folder));
+    if (st == JM_OK && !(kept && load(path, n, out))) {
         out->stride = stride;
-        st = answer_all(workload, w, n, progress, user, stop, out, err);
+        st = answer_all(workload, w, n, progress, user, stop, folder, out, err);
         if (st == JM_OK)
-            st = save(path, out, err);
+            st = save(path, out, err); /* last: with it, all is there */
         if (st != JM_OK)
             jm_reference_free(out);
     }
     out->stride = stride;
+    if (st == JM_OK) {
+        out->folder = folder;
+        folder = NULL;
+    }
+    free(folder);
     free(path);
     if (w)
         workload->close(w);

@@ -12,12 +12,14 @@ struct jm_reference {
     char **answers; /* [n], of the data samples 0, stride, 2 * stride, …; owned */
     uint32_t n, stride;
     double quality;      /* the workload's metric over these samples */
-    double length_ratio; /* answer characters over those of the data set's references */
+    double length_ratio; /* answer characters over those of the data set's references; or NAN */
+    double agreement;    /* of pictures with their captions; or NAN */
+    char *folder;        /* of answers that are not text, by data sample; owned; NULL: they are */
 };
 
 /**
  * most: answers wanted; when the data set has more samples, every stride-th is taken.
- * dir: where the file is kept. model_path, data_path, languages: as in jm_workload_config.
+ * dir: where the file is kept. like: model, data and settings; backend and batch are not used.
  * progress: called with 0..1 while the reference runs; may be NULL.
  * stop: may be NULL; non-zero ends it with JM_EINTERRUPTED, and nothing is kept.
  */

@@ -32,6 +32,8 @@ struct jm_run_config {
     double target_qps;                   /* server; 0: find-peak starts from the warm-up's */
     double latency_ms, ttft_ms, tpot_ms; /* server's bounds; 0: none */
     uint32_t find_peak;                  /* 1: search the highest valid target_qps */
+    uint32_t size, steps;                /* of pictures; 0: the model's own */
+    double cfg;                          /* guidance of pictures; below 0: the model's own */
     char data[512];                      /* path or name; "": the workload's own */
     char languages[256];                 /* comma separated; "": all */
     double warmup_s, min_duration_s;

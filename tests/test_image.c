@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "workloads/imagegen/png.h"
 #include "workloads/imagegen/similarity.h"
+#include "workloads/imagegen/tiles.h"
 
 static char folder[] = "/tmp/jm_image_XXXXXX";
 
@@ -181,6 +182,40 @@ static void test_png_cut(void)
     jm_image_free(&b);
 }
 
+/* Five captions: tiles three across, each of one grey. */
+static void test_tiles(void)
+{
+    char *csv = jm_asprintf("%s/set.csv", folder), *png = jm_asprintf("%s/set.tiles.png", folder);
+    jm_image sheet = blank(12, 8), picture = blank(8, 8);
+    jm_err err = { 0 };
+    jm_tiles t;
+    uint32_t nearest;
+    CU_ASSERT_EQUAL(jm_tiles_open(csv, 5, &t, &err), JM_OK);
+    CU_ASSERT_EQUAL(t.n, 0); /* no file: unavailable */
+    for (size_t i = 0; i < 12 * 8; i++)
+        memset(sheet.rgb + 3 * i, (int)(40 * (i % 12 / 4 + i / 48 * 3)), 3);
+    CU_ASSERT_EQUAL(jm_png_write(png, &sheet, &err), JM_OK);
+    CU_ASSERT_EQUAL_FATAL(jm_tiles_open(csv, 5, &t, &err), JM_OK);
+    CU_ASSERT(t.n == 5 && t.side == 4);
+    for (uint32_t i = 0; i < 5; i++) {
+        memset(picture.rgb, (int)(40 * i + 19), 8 * 8 * 3);
+        CU_ASSERT_EQUAL(jm_tiles_nearest(&t, &picture, &nearest, &err), JM_OK);
+        CU_ASSERT_EQUAL(nearest, i);
+    }
+    jm_image_free(&picture);
+    picture = blank(6, 8);
+    CU_ASSERT_EQUAL(jm_tiles_nearest(&t, &picture, &nearest, NULL), JM_EUSAGE);
+    jm_tiles_close(&t);
+    CU_ASSERT_EQUAL(jm_tiles_open(csv, 10, &t, &err), JM_EINPUT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "set.tiles.png"));
+    CU_ASSERT_EQUAL(t.n, 0);
+    unlink(png);
+    free(csv);
+    free(png);
+    jm_image_free(&picture);
+    jm_image_free(&sheet);
+}
+
 int main(void)
 {
     if (CU_initialize_registry() != CUE_SUCCESS || !mkdtemp(folder))
@@ -191,6 +226,7 @@ int main(void)
     CU_add_test(s, "from planes", test_planes);
     CU_add_test(s, "shrink", test_shrink);
     CU_add_test(s, "sheet", test_sheet);
+    CU_add_test(s, "tiles", test_tiles);
     CU_add_test(s, "PNG", test_png);
     CU_add_test(s, "PNG cut short", test_png_cut);
     CU_basic_run_tests();

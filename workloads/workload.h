@@ -17,7 +17,9 @@ struct jm_workload_config {
     const char *model_path;
     const char *data_path; /* CSV: id,lang,text */
     const char *languages; /* target languages, comma separated; NULL: all the model can do */
-    uint32_t batch;        /* sequences decoded together at most; > 0 */
+    uint32_t batch;        /* sequences or pictures worked on together at most; > 0 */
+    uint32_t size, steps;  /* of pictures: pixels a side, steps; 0: the model's own */
+    double cfg;            /* guidance of pictures; below 0: the model's own */
     const struct jm_backend_ops *ops;
     jm_device *device; /* open; outlives the workload */
 };
@@ -37,6 +39,10 @@ struct jm_model_info {
     size_t plan_bytes; /* backend memory */
     double encode_us;  /* text to ids of one sample: done before it is issued */
     uint32_t layers, hidden, context, vocab;
+    size_t answer_bytes; /* memory that one kept answer takes */
+    char settings[96];   /* how answers are made, where there is a choice: "64x64, 16 steps, …" */
+    double megapixels;   /* of one answer; 0: answers are no pictures */
+    uint32_t answer_steps; /* steps of one answer; 0: answers have none */
 };
 
 struct jm_quality {
@@ -45,8 +51,11 @@ struct jm_quality {
     double bleu;     /* the same for BLEU */
     double worst;    /* lowest language score */
     char worst_lang[16];
-    double length_ratio; /* output characters over reference characters */
+    double length_ratio; /* output characters over reference characters; NAN: no texts */
     uint32_t n;          /* answers scored */
+    /* Of pictures; NAN: unavailable. */
+    double psnr_db;   /* of the mean squared error over all answers; INFINITY when all are equal */
+    double agreement; /* share of answers that are most like their own caption's small picture */
 };
 
 typedef struct jm_workload jm_workload;
@@ -54,6 +63,8 @@ typedef struct jm_workload jm_workload;
 struct jm_workload_ops {
     const char *name;    /* "translate" */
     const char *summary; /* one line */
+    const char *model;   /* bundled model and data set that serve when none is named */
+    const char *data;
     jm_status (*open)(const struct jm_workload_config *cfg, jm_workload **out, jm_err *err);
     void (*close)(jm_workload *w);
     void (*info)(const jm_workload *w, struct jm_model_info *out);
@@ -61,11 +72,19 @@ struct jm_workload_ops {
     /* Of n answers since begin, all done: ids [n], or 0..n-1 when NULL. */
     jm_status (*score)(jm_workload *w, const uint32_t *ids, uint32_t n, struct jm_quality *out,
                        jm_err *err);
-    /* Text of answer id, terminated, valid UTF-8; owned by w until the next call or begin. */
+    /* Text of answer id, terminated, valid UTF-8; owned by w until the next call or begin. Where
+     * answers are not text: SHA-256 of the answer. */
     jm_status (*answer)(jm_workload *w, uint32_t id, const char **text, jm_err *err);
     /* Source text, its length in Unicode characters, and target language of a data sample. */
     void (*sample)(const jm_workload *w, uint32_t index, const char **source,
                    uint32_t *source_chars, const char **lang);
+
+    /* Only where answers are not text; otherwise NULL. */
+    const char *suffix; /* of a saved answer's file: ".png" */
+    jm_status (*save)(jm_workload *w, uint32_t id, const char *path, jm_err *err);
+    /* From now on score compares with reference answers, saved as folder/INDEX.suffix by data
+     * sample; until then quality that needs them is NAN. */
+    jm_status (*against)(jm_workload *w, const char *folder, jm_err *err);
 };
 
 /* All workloads; *n of them. */

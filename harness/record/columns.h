@@ -59,6 +59,9 @@ enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
     D(tokens_in_per_s, "1/s", "source tokens over duration") \
     D(tokens_out_per_s, "1/s", "answer tokens over duration") \
     D(source_chars_per_s, "1/s", "source Unicode characters over duration") \
+    T(picture_settings, "", "size, steps, guidance and time shift of pictures") \
+    D(megapixels_per_s, "1/s", "millions of pixels drawn over duration") \
+    D(steps_per_s, "1/s", "sampling steps of all pictures over duration") \
     D(latency_mean_ms, "ms", "mean latency") \
     D(latency_min_ms, "ms", "lowest latency") \
     D(latency_p50_ms, "ms", "median latency") \
@@ -134,6 +137,9 @@ enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
     D(quality_worst, "", "its score") \
     D(quality_length_ratio, "", "answer characters over reference characters") \
     D(quality_length_reference, "", "the reference run's quality_length_ratio") \
+    D(quality_psnr_db, "dB", "of the mean squared error to the reference's pictures; empty where none differs") \
+    D(quality_agreement, "", "share of pictures most like their own caption's small picture") \
+    D(quality_agreement_reference, "", "the reference run's quality_agreement") \
     D(exact_match, "", "share of answers that the reference kernels give word for word") \
     U(exact_match_n, "", "answers compared for it") \
     T(record_dir, "", "folder of the run's files")

@@ -4,6 +4,7 @@
 
 #include <cjson/cJSON.h>
 #include <csv.h>
+#include <dirent.h>
 #include <hwloc.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -168,8 +169,24 @@ static const char *const names[] = { "samples.csv", "peak.csv",     "power.csv",
                                      "energy.csv",  "machine.json", "topology.xml" };
 enum { N_NAMES = sizeof names / sizeof names[0] };
 
+/* A folder of plain files, if it is there. */
+static void remove_answers(const char *dir)
+{
+    char *path = path_in(dir, "answers", NULL);
+    DIR *d = path ? opendir(path) : NULL;
+    for (const struct dirent *e; d && (e = readdir(d)) != NULL;)
+        if (e->d_name[0] != '.')
+            (void)unlinkat(dirfd(d), e->d_name, 0);
+    if (d)
+        (void)closedir(d);
+    if (path)
+        (void)rmdir(path);
+    free(path);
+}
+
 void jm_folder_remove(const char *dir)
 {
+    remove_answers(dir);
     for (size_t i = 0; i <= N_NAMES; i++) {
         char *path = path_in(dir, i < N_NAMES ? names[i] : "manifest.json", NULL);
         if (path)

@@ -34,17 +34,21 @@ static uint8_t to_byte(float v)
     return x >= 255.0 ? 255 : (uint8_t)x;
 }
 
+void jm_image_set_planes(jm_image *img, const float *planes)
+{
+    size_t n = (size_t)img->width * img->height;
+    for (size_t c = 0; c < 3; c++)
+        for (size_t i = 0; i < n; i++)
+            img->rgb[3 * i + c] = to_byte(planes[c * n + i]);
+}
+
 jm_status jm_image_from_planes(const float *planes, uint32_t width, uint32_t height, jm_image *out,
                                jm_err *err)
 {
     jm_status st = jm_image_new(width, height, out, err);
-    if (st != JM_OK)
-        return st;
-    size_t n = (size_t)width * height;
-    for (size_t c = 0; c < 3; c++)
-        for (size_t i = 0; i < n; i++)
-            out->rgb[3 * i + c] = to_byte(planes[c * n + i]);
-    return JM_OK;
+    if (st == JM_OK)
+        jm_image_set_planes(out, planes);
+    return st;
 }
 
 jm_status jm_image_shrink(const jm_image *src, uint32_t width, uint32_t height, jm_image *out,

@@ -23,6 +23,9 @@ void jm_image_free(jm_image *img);
 jm_status jm_image_from_planes(const float *planes, uint32_t width, uint32_t height, jm_image *out,
                                jm_err *err);
 
+/* The same into a picture that is there; its size tells that of planes. */
+void jm_image_set_planes(jm_image *img, const float *planes);
+
 /* Means of whole boxes of pixels; width and height must divide those of src (JM_EUSAGE). */
 jm_status jm_image_shrink(const jm_image *src, uint32_t width, uint32_t height, jm_image *out,
                           jm_err *err);

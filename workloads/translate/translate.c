@@ -4,6 +4,7 @@
  * sample's last token is there, and is timed. */
 #include "workloads/translate/translate.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "workloads/translate/chrf.h"
 #include "workloads/translate/dataset.h"
 #include "workloads/translate/language.h"
+#include "workloads/model_info.h"
 #include "workloads/translate/mt_model.h"
 
 struct sample {
@@ -291,12 +293,6 @@ static jm_status encode_all(jm_workload *w, uint32_t *context, jm_err *err)
     return JM_OK;
 }
 
-static void file_name(const char *path, char *out, size_t room)
-{
-    const char *slash = strrchr(path, '/');
-    snprintf(out, room, "%s", slash ? slash + 1 : path);
-}
-
 static void translate_close(jm_workload *w)
 {
     if (!w)
@@ -333,7 +329,7 @@ static jm_status translate_open(const struct jm_workload_config *cfg, jm_workloa
     if (!w)
         return jm_fail(err, JM_ENOMEM, "translate: out of memory");
     w->sut = (struct jm_sut){ .state = w, .begin = begin, .issue = issue, .step = step };
-    file_name(cfg->data_path, w->data_name, sizeof w->data_name);
+    jm_file_name(cfg->data_path, w->data_name, sizeof w->data_name);
     jm_status st = prepare(w, cfg, err);
     if (st != JM_OK) {
         translate_close(w);
@@ -348,54 +344,21 @@ static const struct jm_sut *translate_sut(jm_workload *w)
     return &w->sut;
 }
 
-/* The format that holds most weights of matrices. */
-static jm_format main_format(const jm_gguf *f, uint64_t *parameters)
-{
-    uint64_t weights[JM_FORMAT_COUNT] = { 0 };
-    jm_format best = JM_F32;
-    *parameters = 0;
-    for (size_t i = 0; i < jm_gguf_tensor_count(f); i++) {
-        const struct jm_tensor *t = jm_gguf_tensor_at(f, i);
-        uint64_t n = (uint64_t)t->rows * t->cols;
-        *parameters += n;
-        if (t->rows > 1)
-            weights[t->format] += n;
-        if (weights[t->format] > weights[best])
-            best = t->format;
-    }
-    return best;
-}
-
 static void translate_info(const jm_workload *w, struct jm_model_info *out)
 {
     const jm_gguf *f = w->model.file;
     const struct jm_hunyuan *p = &w->model.params;
-    *out = (struct jm_model_info){ .file_bytes = jm_gguf_bytes(f),
-                                   .plan_bytes = w->model.ops->plan_bytes(w->model.plan),
+    *out = (struct jm_model_info){ .plan_bytes = w->model.ops->plan_bytes(w->model.plan),
                                    .encode_us = w->encode_us,
                                    .layers = p->layers,
                                    .hidden = p->hidden,
                                    .context = p->context,
                                    .vocab = p->vocab };
-    const struct jm_format_info *fi = jm_format_info(main_format(f, &out->parameters));
-    jm_str name;
-    if (jm_gguf_str(f, "general.name", &name) && name.n > 0) {
-        snprintf(out->name, sizeof out->name, "%.*s", name.n < 63 ? (int)name.n : 63, name.p);
-    } else {
-        file_name(jm_gguf_path(f), out->name, sizeof out->name);
-        char *dot = strstr(out->name, ".gguf");
-        if (dot)
-            *dot = '\0';
-    }
+    jm_model_info_gguf(f, out);
     snprintf(out->architecture, sizeof out->architecture, "hunyuan-dense");
-    snprintf(out->format, sizeof out->format, "%s", fi->name);
     snprintf(out->data_set, sizeof out->data_set, "%s", w->data_name);
     snprintf(out->sha256, sizeof out->sha256, "%s", w->sha256);
     snprintf(out->data_sha256, sizeof out->data_sha256, "%s", jm_dataset_sha256(w->data));
-    out->bits_per_weight_block = 8.0 * fi->block_bytes / fi->block;
-    if (out->parameters > 0)
-        out->bits_per_weight_file = 8.0 * (double)out->file_bytes / (double)out->parameters;
-    (void)jm_gguf_bool(f, "joulemark.synthetic", &out->synthetic);
 }
 
 static jm_status translate_answer(jm_workload *w, uint32_t id, const char **text, jm_err *err)
@@ -471,7 +434,7 @@ static jm_status translate_score(jm_workload *w, const uint32_t *ids, uint32_t n
     size_t n_lang;
     const struct jm_language *all = jm_languages(&n_lang);
     jm_status st = JM_OK;
-    *out = (struct jm_quality){ .metric = "chrF2++" };
+    *out = (struct jm_quality){ .metric = "chrF2++", .psnr_db = NAN, .agreement = NAN };
     if (n == 0 || n > w->max_ids)
         return jm_fail(err, JM_EUSAGE, "translate: %u answers to score of %u", n, w->max_ids);
     for (uint32_t i = 0; ids && i < n; i++)
@@ -496,6 +459,8 @@ static jm_status translate_score(jm_workload *w, const uint32_t *ids, uint32_t n
 const struct jm_workload_ops jm_translate_workload = {
     .name = "translate",
     .summary = "translate short texts with a language model; quality by chrF2++ and BLEU",
+    .model = "tiny-mt-f16.gguf",
+    .data = "jm-ui.csv",
     .open = translate_open,
     .close = translate_close,
     .info = translate_info,

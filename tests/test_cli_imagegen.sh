@@ -1,0 +1,78 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Runs of the picture workload as a user meets them. Usage: test_cli_imagegen.sh JOULEMARK
+set -u
+bin=$1
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failed=0
+
+fail() {
+    echo "$*"
+    cat "$dir/out"
+    failed=1
+}
+
+# run CODE PATTERN ARGS...
+run() {
+    code=$1 pattern=$2
+    shift 2
+    "$bin" run --workload imagegen --data "$dir/three.csv" --steps 2 --size 16 --threads 1 \
+        --warmup-s 0 --min-duration-s 0 --min-queries 3 --no-plots --results "$dir/r" "$@" \
+        >"$dir/out" 2>&1 </dev/null
+    got=$?
+    [ $got -eq "$code" ] && grep -qE -- "$pattern" "$dir/out" ||
+        fail "run $*: exit $got, wanted $code and /$pattern/; it said:"
+}
+
+# column NAME: its value in the last row.
+column() {
+    awk -v name="$1" 'function cells(line) { gsub(/^"|"$/, "", line); return split(line, c, /","/) }
+        NR == 1 { n = cells($0); for (i = 1; i <= n; i++) if (c[i] == name) at = i }
+        { cells($0); v = c[at] } END { print v }' "$dir/r/single.csv"
+}
+
+# wants NAME PATTERN
+wants() {
+    column "$1" | grep -qE -- "$2" || fail "$1 is '$(column "$1")', wanted /$2/"
+}
+
+printf 'id,lang,text\na,en,red apple\nb,de,rose\nc,zh,红苹果\n' >"$dir/three.csv"
+run 0 'yes|unknown' --scenario offline --batch 2
+wants workload '^imagegen$'
+wants status '^complete$'
+wants picture_settings '^16x16, 2 steps, guidance 2, shift 1$'
+wants queries '^3$'
+wants steps_per_s '^[0-9.]+'
+wants megapixels_per_s '^[0-9.e-]+'
+wants tokens_out_per_s '^$'
+wants quality_metric '^SSIM$'
+wants quality_value '^(1|0\.99[0-9]*)$'
+wants quality_valid '^yes$'
+wants quality_agreement '^$'
+folder=$(column record_dir)
+[ "$(ls "$folder/answers")" = "$(printf '0.png\n1.png\n2.png')" ] || fail "answers: $(ls "$folder")"
+[ "$(ls "$dir"/r/references/*/ | wc -l)" -eq 3 ] || fail "references: $(ls "$dir/r/references")"
+
+# The same noise, other weights: like, but not equal; and batch and scenario change nothing.
+run 0 'yes|unknown' --scenario single-stream --format Q8_0
+wants weight_format '^Q8_0$'
+wants quality_value '^0\.[0-9]+$'
+wants quality_psnr_db '^[3-9][0-9]\.'
+run 0 'yes|unknown' --scenario offline --batch 1
+first=$(cut -d, -f2,9 "$folder/samples.csv" | sort)
+second=$(cut -d, -f2,9 "$(column record_dir)/samples.csv" | sort)
+[ "$first" = "$second" ] || fail "batch 1 and 2 draw different pictures"
+
+run 0 'yes|unknown' --scenario offline --languages de,zh --reference none --min-queries 2
+wants queries '^2$'
+wants quality_value '^$'
+wants quality_valid '^unknown$'
+wants quality_reason '^no reference$'
+
+run 2 "no caption in the languages 'xx'" --languages xx
+run 2 'take 16 x 16' --size 17
+run 5 "hunyuan-dense' is not a picture" --model tiny-mt-f16.gguf
+printf 'id,lang,text\na,en, \n' >"$dir/three.csv"
+run 3 'three.csv:2: the text is empty'
+exit $failed
