@@ -30,19 +30,23 @@ done
 [ "$(ls "$dir")" = out ] || { echo "selftest left files behind: $(ls "$dir")"; failed=1; }
 (TMPDIR=$dir/none expect 4 "set TMPDIR" selftest; exit $failed) || failed=1
 
+# Twelve texts, one thread: short under sanitizers and on a busy machine.
+head -n 61 "$(dirname "$0")/../workloads/data/jm-ui.csv" >"$dir/small.csv"
+
 # An overloaded server run ends early, is kept, and exits with 1.
-server="--scenario server --languages de --reference none --warmup-s 0 --min-duration-s 0 --tpot-ms 0"
+common="--data $dir/small.csv --languages de --threads 1 --reference none --warmup-s 0 --min-duration-s 0"
+server="--scenario server --tpot-ms 0 $common"
 expect 2 'needs target-qps' run $server --results "$dir/r" --no-plots
 expect 2 'find-peak works with' run --find-peak --scenario offline --results "$dir/r" --no-plots
 expect 1 'overloaded after .* over 1 ms to the first token' \
     run $server --target-qps 100000 --ttft-ms 1 --results "$dir/r" --no-plots
-expect 0 '^run-multi-stream' run --scenario multi-stream --samples-per-query 50 --languages de \
-    --reference none --warmup-s 0 --min-duration-s 0 --results "$dir/r" --no-plots
+expect 0 '^run-multi-stream' run --scenario multi-stream --samples-per-query 5 $common \
+    --results "$dir/r" --no-plots
 grep -q '"invalid","overloaded' "$dir/r/single.csv" || { echo "the overloaded run is not marked"; failed=1; }
 
 # A suite of two runs, each made twice, in rounds; the command line may ask for it.
-printf '[global]\nlanguages = de\nreference = none\nwarmup-s = 0\nmin-duration-s = 0\nmin-queries = 1\n[a]\n[b]\n' \
-    >"$dir/two.ini"
+printf '[global]\ndata = %s\nlanguages = de\nthreads = 1\nreference = none\nwarmup-s = 0\nmin-duration-s = 0\nmin-queries = 1\n[a]\n[b]\n' \
+    "$dir/small.csv" >"$dir/two.ini"
 expect 0 '^b ' run --suite "$dir/two.ini" --repeats 2 --shuffle --cooldown-s 0.1 --preset quick \
     --results "$dir/r" --no-plots
 [ "$(grep -cE '"(a|b)","[12]","quick","complete"' "$dir/r/two.csv")" -eq 4 ] ||
