@@ -51,13 +51,8 @@ static void judge_length(const struct jm_load_config *cfg, const struct jm_load_
         REFUSE(out, "%u queries of at least %llu: max-queries or memory allow %u", r->n,
                (unsigned long long)cfg->min_queries, cfg->max_ids);
     else if (r->capped || (timed && got_s < cfg->min_duration_s))
-<<<<<<< HEAD
-        REFUSE(out, "it took %.3g s of %.3g s: max-queries is %u", got_s, cfg->min_duration_s,
-               cfg->max_ids);
-=======
         REFUSE(out, "it took %.3g s of %.3g s: max-queries or memory allow %u", got_s,
                cfg->min_duration_s, cfg->max_ids);
->>>>>>> ff67351 (load: a run cut short names both limits; tests of the load commands on twelve texts)
 }
 
 void jm_load_judge(const struct jm_load_config *cfg, const struct jm_load_result *r,

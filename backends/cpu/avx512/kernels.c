@@ -10,8 +10,8 @@
 
 #include "backends/cpu/kernels.h"
 
-/* Arrays of vectors become registers only where their loops are unrolled, with sizes that are known.
- * Sanitizers check each access: then that would take compilers minutes. */
+/* Arrays of vectors become registers only where their loops are unrolled, with sizes that are
+ * known. Sanitizers check each access: then that would take compilers minutes. */
 #ifdef JM_SANITIZED
 #define INLINE static
 #define UNROLL(n)
