@@ -61,14 +61,13 @@ static const struct plot {
       .nothing = "no setting was run with several numbers of threads" },
     { .name = "quality_speed",
       .heading = "Quality against throughput",
-      .caption = "Each point: one run; the timed answers are the scored answers. Up and right is "
-                 "better.",
+      .caption =
+          "Each point: one run, scored on the timed answers. Dashed: no run is better in both.",
       .data = jm_plot_quality_speed,
       .nothing = "no quality_value with tokens_out_per_s" },
     { .name = "quality_energy",
       .heading = "Quality against energy",
-      .caption = "Each point: one run; energy metered over the measured window. Up and left is "
-                 "better.",
+      .caption = "Each point: one run, metered while timed. Dashed: no run is better in both.",
       .data = jm_plot_quality_energy,
       .nothing = "no energy was measured",
       .energy = true },

@@ -12,7 +12,7 @@ set key at graph 1, graph 1.01 right bottom horizontal
 do for [t in "svg png"] {
     if (t eq "svg") { set terminal @SVG } else { set terminal @PNG }
     set output out.".".t
-    plot data index 2 using 1:2 with lines lt 1 dt 2 title "no run is better in both", \
+    plot data index 2 using 1:2 with lines lt 1 dt 2 notitle, \
          data index 3 using 1:2 with lines lt 2 dt 2 notitle, \
          data index 0 using 1:2 with points lt 1 ps 1.6 title "single-stream", \
          data index 1 using 1:2 with points lt 2 ps 1.6 title "offline", \

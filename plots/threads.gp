@@ -18,6 +18,6 @@ do for [t in "svg png"] {
     if (t eq "svg") { set terminal @SVG } else { set terminal @PNG }
     set output out.".".t
     plot for [i=0:settings-1] data index i using 1:2 with linespoints lt (i+1) ps 1.4 title columnheader(1), \
-         for [i=0:settings-1] data index i using 1:2:3:4 every ::1 with yerrorbars lt (i+1) pt 0 notitle
+         for [i=0:settings-1] data index i using 1:2:3:4 every ::1 with yerrorbars lt (i+1) pt -1 notitle
     unset output
 }

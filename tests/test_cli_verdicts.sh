@@ -52,7 +52,7 @@ expect 2 "did you mean 'batch'" run --results "$dir/r2" --ab "--bach 1" "--batch
 # The gate wants nine a side; with five it will not judge, and never passes.
 expect 2 'needs 9' gate --baseline "$dir/r/ab.csv" "$dir/r/ab.csv"
 expect 0 'gate: pass' gate --baseline "$dir/r/ab.csv" --min-repeats 5 "$dir/r/ab.csv"
-expect 2 'missing' gate --baseline "$src/results/README.md" "$dir/r/ab.csv"
+expect 2 'row 2' gate --baseline "$src/results/README.md" "$dir/r/ab.csv"
 expect 3 'No such file' gate --baseline "$dir/none.csv" "$dir/r/ab.csv"
 
 # A claim that holds, one that does not, one about another model, one that cannot be measured.
