@@ -48,15 +48,12 @@ static const struct plot {
     { .name = "comparison",
       .heading = "Speed compared",
       .caption =
-          "Ratio of median tokens/s to the first bar's; whiskers: 95% BCa bootstrap interval, "
-          "from 5 runs on.",
+          "Median tokens/s over the first bar's; whiskers: 95% BCa interval, from 5 runs on.",
       .data = jm_plot_comparison,
       .nothing = "no two weight formats or models in one scenario" },
     { .name = "threads",
       .heading = "Throughput by threads",
-      .caption =
-          "Median over runs of output tokens a second; whiskers: 95% BCa bootstrap interval, "
-          "from 5 runs on.",
+      .caption = "Median over runs; whiskers: 95% BCa bootstrap interval, from 5 runs on.",
       .data = jm_plot_threads,
       .nothing = "no setting was run with several numbers of threads" },
     { .name = "quality_speed",

@@ -18,8 +18,8 @@ do for [t in "svg png"] {
     set output out.".".t
     plot data index 0 using ($1-0.2):2:(0.38):xtic(5) with boxes lt 1 title "single-stream", \
          data index 1 using ($1+0.2):2:(0.38) with boxes lt 2 title "offline", \
-         data index 0 using ($1-0.2):2:3:4 with yerrorbars lc rgb "#000000" lw 2 pt -1 notitle, \
-         data index 1 using ($1+0.2):2:3:4 with yerrorbars lc rgb "#000000" lw 2 pt -1 notitle, \
+         data index 0 using ($1-0.2):3:(0):($4-$3) with vectors heads size screen 0.005,90 lc rgb "#000000" lw 2 notitle, \
+         data index 1 using ($1+0.2):3:(0):($4-$3) with vectors heads size screen 0.005,90 lc rgb "#000000" lw 2 notitle, \
          data index 0 using ($1-0.2):(valid(4) ? $4 : $2):(sprintf("%.2f", $2)) with labels offset 0,0.7 notitle, \
          data index 1 using ($1+0.2):(valid(4) ? $4 : $2):(sprintf("%.2f", $2)) with labels offset 0,0.7 notitle
     unset output

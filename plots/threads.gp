@@ -13,11 +13,11 @@ set yrange [0:*]
 set offsets 0,0.5,graph 0.08,0
 set xtics 1
 if (STATS_max_x > 16) { set xtics autofreq }
-set key bottom right
+set key top left
 do for [t in "svg png"] {
     if (t eq "svg") { set terminal @SVG } else { set terminal @PNG }
     set output out.".".t
     plot for [i=0:settings-1] data index i using 1:2 with linespoints lt (i+1) ps 1.4 title columnheader(1), \
-         for [i=0:settings-1] data index i using 1:2:3:4 every ::1 with yerrorbars lt (i+1) pt -1 notitle
+         for [i=0:settings-1] data index i using 1:3:(0):($4-$3) every ::1 with vectors heads size screen 0.005,90 lt (i+1) notitle
     unset output
 }

@@ -47,10 +47,10 @@ static size_t write_scenario(FILE *f, const struct jm_table *t, const char *scen
         struct jm_ratio ratio;
         if (strcmp(jm_table_text(t, r, "scenario"), scenario) != 0 || !jm_plot_first(t, r, NULL))
             continue;
-        size_t n = jm_plot_speeds(t, r, NULL, mine);
+        size_t n = jm_plot_speeds(t, r, "threads", mine);
         bool is_base = n_base == 0;
         if (is_base)
-            n_base = jm_plot_speeds(t, r, NULL, base);
+            n_base = jm_plot_speeds(t, r, "threads", base);
         if (n == 0 || jm_ratio_interval(base, n_base, mine, n, &how, &ratio, NULL) != JM_OK)
             continue;
         jm_plot_label(t, r, label);

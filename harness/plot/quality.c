@@ -64,6 +64,8 @@ static size_t data_quality(FILE *f, const struct jm_plot_job *j, const char *col
             if (!point_at(j->t, r, column, scenario[block], &p))
                 continue;
             jm_plot_label(j->t, r, label);
+            if (!jm_plot_first(j->t, r, "threads")) /* repeats would write over each other */
+                label[0] = '\0';
             fprintf(f, "%.9g %.9g \"%s\"\n", p.x, p.quality, label);
             points++;
         }
