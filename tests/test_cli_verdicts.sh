@@ -71,7 +71,7 @@ claim model at-least 1 >"$dir/text.ini"
 expect 3 'no number in the results' reproduce "$dir/text.ini" --results "$dir/r"
 claim quality_ratio at-least 1 >"$dir/unmeasured.ini"
 expect 5 'was not measured' reproduce "$dir/unmeasured.ini" --results "$dir/r"
-expect 3 'needs metric' reproduce /dev/stdin --results "$dir/r"
+expect 4 'not a regular file' reproduce /dev/stdin --results "$dir/r"
 expect 2 'cannot use' reproduce "$dir/true.ini" --repeats 4
 
 # A recorded run again; a record that was changed is refused.

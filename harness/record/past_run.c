@@ -46,7 +46,9 @@ static jm_status apply_setting(struct jm_run_config *c, const cJSON *item, const
                                jm_err *err)
 {
     char key[64], value[64];
-    const char *text = cJSON_GetStringValue(item);
+    const char *text = cJSON_IsTrue(item)    ? "yes"
+                       : cJSON_IsFalse(item) ? "no"
+                                             : cJSON_GetStringValue(item);
     size_t n = item->string ? strlen(item->string) : 0;
     if (n == 0 || n >= sizeof key)
         return jm_fail(err, JM_EINPUT, "%s: a setting without a name, or with a long one", where);
@@ -59,9 +61,6 @@ static jm_status apply_setting(struct jm_run_config *c, const cJSON *item, const
         (void)snprintf(value, sizeof value, "%.17g", item->valuedouble);
     jm_err e = { .status = JM_OK };
     if (jm_option_set(c, key, text ? text : value, where, &e) == JM_OK)
-        return JM_OK;
-    /* A switch is recorded as a number. */
-    if (!text && jm_option_set(c, key, item->valuedouble > 0 ? "yes" : "no", where, NULL) == JM_OK)
         return JM_OK;
     return jm_fail(err, JM_EINPUT, "%s", e.text);
 }
