@@ -3,6 +3,7 @@
  * through small data files in a temporary folder to the scripts in share/joulemark/plots. Strings
  * from the results reach gnuplot as arguments or quoted data, never as commands. */
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -74,11 +75,31 @@ static const char estimated_caption[] =
     "Each point: one run; joules of at least one run are estimated from processor time and a power "
     "model.";
 
-static jm_status run_gnuplot(char *const argv[], jm_err *err)
+/* The first line of what gnuplot said, cut to fit. */
+static void first_line(const char *path, char *out, size_t room)
+{
+    FILE *f = fopen(path, "r");
+    out[0] = '\0';
+    while (f && fgets(out, (int)room, f) && out[strspn(out, " \n")] == '\0')
+        continue;
+    out[strcspn(out, "\n")] = '\0';
+    if (f)
+        fclose(f);
+}
+
+/* log: where its messages go. It warns of every series without points, which is nothing to read. */
+static jm_status run_gnuplot(char *const argv[], const char *log, jm_err *err)
 {
     pid_t pid;
-    int status, e = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+    int status, e;
+    char said[200];
+    posix_spawn_file_actions_t actions;
 
+    if (posix_spawn_file_actions_init(&actions) != 0)
+        return jm_fail(err, JM_ENOMEM, "plot: out of memory");
+    posix_spawn_file_actions_addopen(&actions, 2, log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    e = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
     if (e == ENOENT)
         return jm_fail(err, JM_ENOTFOUND, "gnuplot is missing; install it (package gnuplot-nox)");
     if (e != 0)
@@ -86,9 +107,10 @@ static jm_status run_gnuplot(char *const argv[], jm_err *err)
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return jm_fail(err, JM_EIO, "waiting for gnuplot: %s", strerror(errno));
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return jm_fail(err, JM_EIO, "gnuplot failed on %s; its message is above", argv[2]);
-    return JM_OK;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return JM_OK;
+    first_line(log, said, sizeof said);
+    return jm_fail(err, JM_EIO, "gnuplot failed on %s: %s", argv[2], said);
 }
 
 /* What a model guessed is never drawn as if a meter had measured it. */
@@ -128,13 +150,17 @@ static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err 
     char *caption =
         jm_asprintf("%s %zu run%s: %s; threads: %s.", estimated ? estimated_caption : p->caption,
                     jm_plot_runs(j->t), jm_plot_runs(j->t) == 1 ? "" : "s", scenarios, threads);
+    char *log = jm_asprintf("%s.log", j->data);
     char *argv[] = { "gnuplot",          "-c", script, (char *)j->data, out, heading, caption,
                      (char *)j->scripts, NULL };
-    jm_status st = script && out && heading && caption
-                       ? run_gnuplot(argv, err)
+    jm_status st = script && out && heading && caption && log
+                       ? run_gnuplot(argv, log, err)
                        : jm_fail(err, JM_ENOMEM, "plot: out of memory");
     if (st == JM_OK && !j->quiet)
         printf("%-15s %s.svg %s.png\n", p->name, out, out);
+    if (log)
+        (void)unlink(log);
+    free(log);
     free(script);
     free(out);
     free(heading);
