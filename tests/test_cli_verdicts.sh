@@ -44,8 +44,7 @@ expect 2 'not paired by' compare "$dir/r/ab.csv" "$dir/r/ab.csv" --across nosuch
 expect 2 'need two files' compare "$dir/r/ab.csv" --across batch
 expect 3 'No such file' compare "$dir/none.csv" "$dir/r/ab.csv"
 expect 2 'exit codes|usage' compare
-expect 2 'goes with --ab' run --repeats 9
-expect 2 'from 5 to 1000' run --ab "--batch 1" "--batch 2" --repeats 4
+expect 2 "at least 5" run --ab "--batch 1" "--batch 2" --repeats 4
 expect 2 'neither --suite' run --ab "--batch 1" "--batch 2" --suite x.ini
 expect 2 "did you mean 'batch'" run --results "$dir/r2" --ab "--bach 1" "--batch 2"
 
