@@ -124,6 +124,32 @@ static void test_formats(void)
 }
 
 /* What already has the wanted format is copied: doing it again changes no byte. */
+/* A picture model: matrices of its layers change, convolutions, embedders and the pixel head stay,
+ * and convolutions keep their dimensions. */
+static void test_pictures(void)
+{
+    jm_err err = { 0 };
+    jm_gguf *in, *out;
+    size_t changed = 0, stayed = 0;
+    CU_ASSERT_EQUAL(jm_quantize_file(JM_DATA "/tiny-u1-f16.gguf", out_path, JM_Q4_0, &err), JM_OK);
+    CU_ASSERT_EQUAL_FATAL(jm_gguf_open(JM_DATA "/tiny-u1-f16.gguf", &in, &err), JM_OK);
+    CU_ASSERT_EQUAL_FATAL(jm_gguf_open(out_path, &out, &err), JM_OK);
+    for (size_t i = 0; i < jm_gguf_tensor_count(in); i++) {
+        const struct jm_tensor *a = jm_gguf_tensor_at(in, i), *b = jm_gguf_tensor(out, a->name);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(b);
+        CU_ASSERT(a->rows == b->rows && a->cols == b->cols);
+        bool small = strncmp(a->name, "fm_modules.", 11) == 0 || a->rows == 1;
+        CU_ASSERT_EQUAL(b->format, small ? a->format : JM_Q4_0);
+        stayed += small;
+        changed += !small;
+    }
+    CU_ASSERT_EQUAL(changed, 1 + 6 * 14); /* the embedding; 7 matrices of each weight set */
+    CU_ASSERT(stayed > 0);
+    jm_gguf_close(in);
+    jm_gguf_close(out);
+    unlink(out_path);
+}
+
 static void test_same_format_copies(void)
 {
     jm_err err = { 0 };
@@ -195,6 +221,7 @@ int main(void)
     snprintf(out_path, sizeof out_path, "%s/out.gguf", folder);
     CU_pSuite s = CU_add_suite("quantize", NULL, NULL);
     CU_add_test(s, "formats", test_formats);
+    CU_add_test(s, "a picture model", test_pictures);
     CU_add_test(s, "same format copies", test_same_format_copies);
     CU_add_test(s, "refusals", test_refusals);
     CU_add_test(s, "not finite", test_not_finite);

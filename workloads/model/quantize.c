@@ -38,6 +38,8 @@ static jm_format format_for(const struct jm_tensor *t, jm_format to)
     bool head = strcmp(t->name, "token_embd.weight") == 0 || strcmp(t->name, "output.weight") == 0;
     if (t->rows == 1)
         return JM_F32;
+    if (strncmp(t->name, "fm_modules.", 11) == 0)
+        return t->format;
     if (head && info->block_bytes < info->block)
         to = JM_Q8_0;
     return jm_format_row_bytes(to, t->cols) > 0 ? to : t->format;

@@ -13,6 +13,8 @@
  *   stay as they are.
  * - token_embd.weight and output.weight go to Q8_0 when `to` has fewer than 8 bits a weight: they
  *   decide the choice of each token, and errors there are not averaged away by later layers.
+ * - fm_modules.* of picture models (patches in, time, pixels out) stay as they are: they are small,
+ *   and every step's error passes through them.
  * - Vectors become F32, which norms need.
  * - Metadata, general.name among it, are kept; only general.file_type is set anew.
  *
