@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "harness/cmd_plot_grid.h"
 #include "harness/commands.h"
 #include "harness/exit_code.h"
 #include "harness/paths.h"
@@ -25,9 +26,28 @@ extern char **environ;
 static const char usage[] =
     "usage: joulemark plot RESULTS.csv [-o DIR] [-q]\n\n"
     "Draws latency, throughput, settings compared with intervals, throughput by threads, quality\n"
-    "against throughput and, where energy was measured, against joules, each as SVG and PNG, into "
+    "against throughput, size and, where energy was measured, joules, and a grid of pictures, each "
+    "as SVG and PNG, into "
     "DIR (default: the folder of RESULTS.csv).\n"
     "-q names no files. Needs gnuplot.\n";
+
+/* The pictures of the first run of each label, a row each. */
+static size_t data_pictures(FILE *f, const struct jm_plot_job *j)
+{
+    struct jm_grid grid = { .n = 0 };
+    char label[JM_PLOT_LABEL], other[JM_PLOT_LABEL];
+    for (size_t r = 1; r < j->t->rows && grid.n < JM_GRID_ROWS; r++) {
+        bool seen = false;
+        jm_plot_label(j->t, r, label);
+        for (size_t q = 1; q < r && !seen; q++) {
+            jm_plot_label(j->t, q, other);
+            seen = strcmp(label, other) == 0;
+        }
+        if (!seen && strcmp(jm_table_text(j->t, r, "workload"), "imagegen") == 0)
+            jm_grid_add(&grid, label, jm_table_text(j->t, r, "record_dir"));
+    }
+    return jm_grid_write(&grid, f, j->data);
+}
 
 static const struct plot {
     const char *name;
@@ -38,14 +58,14 @@ static const struct plot {
 } plots[] = {
     { .name = "latency",
       .heading = "Latency",
-      .caption = "Each line: all timed queries of one run, issue to last token, monotonic clock.",
+      .caption = "Each line: all timed queries of one run, issue to whole answer, monotonic clock.",
       .data = jm_plot_latency,
       .nothing = "no samples.csv of a run that is not offline" },
     { .name = "throughput",
       .heading = "Throughput",
-      .caption = "Output tokens of all timed answers over the measured window; median over runs.",
+      .caption = "All timed answers over the measured window; median over runs.",
       .data = jm_plot_throughput,
-      .nothing = "no tokens_out_per_s" },
+      .nothing = "no rate" },
     { .name = "comparison",
       .heading = "Speed compared",
       .caption =
@@ -62,7 +82,18 @@ static const struct plot {
       .caption =
           "Each point: one run, scored on the timed answers. Dashed: no run is better in both.",
       .data = jm_plot_quality_speed,
-      .nothing = "no quality_value with tokens_out_per_s" },
+      .nothing = "no quality_value with a rate" },
+    { .name = "quality_size",
+      .heading = "Quality against size",
+      .caption =
+          "Each point: one run, scored on the timed answers. Dashed: no run is better in both.",
+      .data = jm_plot_quality_size,
+      .nothing = "no quality_value" },
+    { .name = "pictures",
+      .heading = "Pictures",
+      .caption = "Rows: one run of each weight format. Columns: the same captions and noise.",
+      .data = data_pictures,
+      .nothing = "no run drew pictures" },
     { .name = "quality_energy",
       .heading = "Quality against energy",
       .caption = "Each point: one run, metered while timed. Dashed: no run is better in both.",
@@ -151,8 +182,17 @@ static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err 
         jm_asprintf("%s %zu run%s: %s; threads: %s.", estimated ? estimated_caption : p->caption,
                     jm_plot_runs(j->t), jm_plot_runs(j->t) == 1 ? "" : "s", scenarios, threads);
     char *log = jm_asprintf("%s.log", j->data);
-    char *argv[] = { "gnuplot",          "-c", script, (char *)j->data, out, heading, caption,
-                     (char *)j->scripts, NULL };
+    char *argv[] = { "gnuplot",
+                     "-c",
+                     script,
+                     (char *)j->data,
+                     out,
+                     heading,
+                     caption,
+                     (char *)j->scripts,
+                     (char *)jm_plot_rate_name(j->t),
+                     (char *)jm_plot_quality_name(j->t),
+                     NULL };
     jm_status st = script && out && heading && caption && log
                        ? run_gnuplot(argv, log, err)
                        : jm_fail(err, JM_ENOMEM, "plot: out of memory");
@@ -195,6 +235,7 @@ static jm_status draw_all(const char *csv, const char *out, bool quiet, jm_err *
             st = draw(&j, &plots[i], err);
         if (data)
             unlink(data);
+        jm_grid_remove(data);
         rmdir(dir);
         free(data);
     }

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Quality against energy: up and to the left is better.
 # Data: two blocks (single-stream, offline), then two of their Pareto fronts, of joules a query, quality, name.
-# Arguments: data file, output path without extension, title, caption, folder of style.gp.
+# Arguments: data file, output path without extension, title, caption, folder of style.gp,
+# names of the rate and of the quality.
 data = ARG1; out = ARG2; heading = ARG3; caption = ARG4; folder = ARG5
+rate = ARG6; quality = ARG7
 load folder."/style.gp"
 set xlabel "energy of a query (J)"
-set ylabel "quality: chrF2++ (0 to 100)"
+set ylabel quality
 set xrange [0:*]
 set offsets 0, graph 0.25, graph 0.12, graph 0.12
 set key at graph 1, graph 1.01 right bottom horizontal

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Throughput by weight format: grouped bars.
-# Data: name, tokens/s single-stream, tokens/s offline; ? where there is none.
-# Arguments: data file, output path without extension, title, caption, folder of style.gp.
+# Data: name, rate single-stream, rate offline; ? where there is none.
+# Arguments: data file, output path without extension, title, caption, folder of style.gp,
+# name of the rate.
 data = ARG1; out = ARG2; heading = ARG3; caption = ARG4; folder = ARG5
+rate = ARG6
 load folder."/style.gp"
-set ylabel "output tokens per second"
+set ylabel rate
 set xlabel "weight format"
 set style data histogram
 set style histogram clustered gap 1

@@ -93,3 +93,27 @@ size_t jm_plot_speeds(const struct jm_table *t, size_t r, const char *column, do
     }
     return n;
 }
+
+static bool draws_pictures(const struct jm_table *t)
+{
+    size_t pictures = 0;
+    for (size_t r = 1; r < t->rows; r++)
+        pictures += strcmp(jm_table_text(t, r, "workload"), "imagegen") == 0;
+    return pictures > 0 && pictures == jm_plot_runs(t);
+}
+
+const char *jm_plot_rate(const struct jm_table *t)
+{
+    return draws_pictures(t) ? "queries_per_s" : "tokens_out_per_s";
+}
+
+const char *jm_plot_rate_name(const struct jm_table *t)
+{
+    return draws_pictures(t) ? "pictures per second" : "output tokens per second";
+}
+
+const char *jm_plot_quality_name(const struct jm_table *t)
+{
+    return draws_pictures(t) ? "quality: SSIM to the reference (1: equal)"
+                             : "quality: chrF2++ (0 to 100)";
+}

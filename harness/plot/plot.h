@@ -44,11 +44,19 @@ bool jm_plot_alike(const struct jm_table *t, size_t q, size_t r, const char *col
  * how many. */
 size_t jm_plot_speeds(const struct jm_table *t, size_t r, const char *column, double *v);
 
+/* What the runs count: the column and its name on an axis. Tokens, or pictures where all runs draw.
+ */
+const char *jm_plot_rate(const struct jm_table *t);
+const char *jm_plot_rate_name(const struct jm_table *t);
+/* The name of quality_value on an axis. */
+const char *jm_plot_quality_name(const struct jm_table *t);
+
 /* Each writes the data of a plot and returns how much there is to draw. */
 size_t jm_plot_latency(FILE *f, const struct jm_plot_job *j);
 size_t jm_plot_throughput(FILE *f, const struct jm_plot_job *j);
 size_t jm_plot_quality_speed(FILE *f, const struct jm_plot_job *j);
 size_t jm_plot_quality_energy(FILE *f, const struct jm_plot_job *j);
+size_t jm_plot_quality_size(FILE *f, const struct jm_plot_job *j);
 size_t jm_plot_comparison(FILE *f, const struct jm_plot_job *j);
 size_t jm_plot_threads(FILE *f, const struct jm_plot_job *j);
 

@@ -80,10 +80,15 @@ static size_t data_quality(FILE *f, const struct jm_plot_job *j, const char *col
 
 size_t jm_plot_quality_speed(FILE *f, const struct jm_plot_job *j)
 {
-    return data_quality(f, j, "tokens_out_per_s", true);
+    return data_quality(f, j, jm_plot_rate(j->t), true);
 }
 
 size_t jm_plot_quality_energy(FILE *f, const struct jm_plot_job *j)
 {
     return data_quality(f, j, "energy_j_per_query", false);
+}
+
+size_t jm_plot_quality_size(FILE *f, const struct jm_plot_job *j)
+{
+    return data_quality(f, j, "model_bytes", false);
 }

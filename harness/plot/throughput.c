@@ -15,7 +15,7 @@ static double median_of(const struct jm_table *t, const char *label, const char 
 
     for (size_t r = 1; v && r < t->rows; r++) {
         jm_plot_label(t, r, other);
-        double x = jm_table_number(t, r, "tokens_out_per_s");
+        double x = jm_table_number(t, r, jm_plot_rate(t));
         if (isfinite(x) && strcmp(other, label) == 0 &&
             strcmp(jm_table_text(t, r, "scenario"), scenario) == 0)
             v[n++] = x;

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See cmd_plot_grid.h. */
+#include "harness/cmd_plot_grid.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "workloads/imagegen/png.h"
+
+enum { GAP = 4, MAX_PIXELS = 1 << 24 };
+
+void jm_grid_add(struct jm_grid *g, const char *label, const char *folder)
+{
+    (void)snprintf(g->row[g->n].label, JM_GRID_LABEL, "%s", label);
+    g->row[g->n++].folder = folder;
+}
+
+/* Pictures 0..n-1 of a row that can be read and have the first's size. */
+static uint32_t read_row(const char *folder, uint32_t most, jm_image *out)
+{
+    uint32_t n = 0;
+    for (; n < most; n++) {
+        char *path = jm_asprintf("%s/answers/%u.png", folder, n);
+        jm_status st = path ? jm_png_read(path, MAX_PIXELS, &out[n], NULL) : JM_ENOMEM;
+        free(path);
+        if (st != JM_OK)
+            break;
+        if (out[n].width != out[0].width || out[n].height != out[0].height) {
+            jm_image_free(&out[n]);
+            break;
+        }
+    }
+    return n;
+}
+
+/* images: [n, columns]. */
+static size_t write_sheet(const struct jm_grid *g, const jm_image *images, uint32_t columns,
+                          FILE *f, const char *path)
+{
+    jm_image sheet;
+    char *png = jm_asprintf("%s.png", path);
+    size_t rows = g->n;
+    if (!png ||
+        jm_image_sheet(images, (uint32_t)rows * columns, columns, GAP, &sheet, NULL) != JM_OK) {
+        free(png);
+        return 0;
+    }
+    for (size_t i = 0; i < rows; i++) {
+        double down = GAP + (double)i * (images[0].height + GAP) + images[0].height / 2.0;
+        (void)fprintf(f, "0 %.1f \"%s\"\n", sheet.height - down, g->row[i].label);
+    }
+    if (jm_png_write(png, &sheet, NULL) != JM_OK)
+        rows = 0;
+    jm_image_free(&sheet);
+    free(png);
+    return rows;
+}
+
+size_t jm_grid_write(const struct jm_grid *g, FILE *f, const char *path)
+{
+    static const jm_image none;
+    jm_image all[JM_GRID_ROWS * JM_GRID_COLUMNS];
+    uint32_t columns = JM_GRID_COLUMNS, have[JM_GRID_ROWS] = { 0 }, n = 0;
+    size_t written = 0;
+    for (size_t i = 0; i < JM_GRID_ROWS * JM_GRID_COLUMNS; i++)
+        all[i] = none;
+    for (size_t i = 0; i < g->n; i++) {
+        have[i] = read_row(g->row[i].folder, JM_GRID_COLUMNS, all + i * JM_GRID_COLUMNS);
+        columns = have[i] < columns ? have[i] : columns;
+    }
+    if (g->n > 0 && columns > 0) {
+        jm_image rows[JM_GRID_ROWS * JM_GRID_COLUMNS];
+        for (size_t i = 0; i < g->n; i++)
+            for (uint32_t k = 0; k < columns; k++)
+                rows[n++] = all[i * JM_GRID_COLUMNS + k];
+        written = write_sheet(g, rows, columns, f, path);
+    }
+    for (size_t i = 0; i < JM_GRID_ROWS * JM_GRID_COLUMNS; i++)
+        jm_image_free(&all[i]);
+    return written;
+}
+
+void jm_grid_remove(const char *path)
+{
+    char *png = path ? jm_asprintf("%s.png", path) : NULL;
+    if (png)
+        (void)unlink(png);
+    free(png);
+}
