@@ -90,8 +90,8 @@ static jm_status check_hash(const char *name, const char *suffix, const char *he
 
 static jm_status check_side(const struct jm_claim_side *s, jm_err *err)
 {
-    jm_status st = check_hash(s->run.model, ".gguf", s->model_sha256, err);
-    return st == JM_OK ? check_hash(s->run.data, ".csv", s->data_sha256, err) : st;
+    jm_status st = check_hash(jm_run_model(&s->run), ".gguf", s->model_sha256, err);
+    return st == JM_OK ? check_hash(jm_run_data(&s->run), ".csv", s->data_sha256, err) : st;
 }
 
 /* Complete runs of one side, in order. */
@@ -323,9 +323,9 @@ static jm_status reproduce_run(const struct request *q, int *code, jm_err *err)
     if (*objection)
         st = jm_fail(err, JM_ERANGE, "%s", objection);
     if (st == JM_OK && !past->config.format[0]) /* else the record's hash is of the made model */
-        st = check_hash(past->config.model, ".gguf", past->record.model_sha256, err);
+        st = check_hash(jm_run_model(&past->config), ".gguf", past->record.model_sha256, err);
     if (st == JM_OK)
-        st = check_hash(past->config.data, ".csv", past->record.data_sha256, err);
+        st = check_hash(jm_run_data(&past->config), ".csv", past->record.data_sha256, err);
     if (st == JM_OK)
         st = session(q, &past->config, NULL, q->repeats ? q->repeats : 9, &s, err);
     if (st == JM_OK)

@@ -58,6 +58,18 @@ static const struct jm_workload_ops *find_workload(const char *name, jm_err *err
     return NULL;
 }
 
+const char *jm_run_model(const struct jm_run_config *c)
+{
+    const struct jm_workload_ops *w = find_workload(c->workload, NULL);
+    return c->model[0] || !w ? c->model : w->model;
+}
+
+const char *jm_run_data(const struct jm_run_config *c)
+{
+    const struct jm_workload_ops *w = find_workload(c->workload, NULL);
+    return c->data[0] || !w ? c->data : w->data;
+}
+
 /* The model as the run wants it: the file itself, or made from it in another format once and kept
  * in results/models. */
 static jm_status find_model(struct run *r, jm_err *err)
@@ -65,7 +77,7 @@ static jm_status find_model(struct run *r, jm_err *err)
     const struct jm_run_config *c = r->c;
     char *source = NULL;
     jm_format format;
-    jm_status st = jm_find_file(c->model[0] ? c->model : r->ops->model, ".gguf", &source, err);
+    jm_status st = jm_find_file(jm_run_model(c), ".gguf", &source, err);
     if (st != JM_OK)
         return st;
     r->reference_model = strdup(source);
@@ -148,7 +160,7 @@ static jm_status open_all(struct run *r, jm_err *err)
         return err->status;
     jm_status st = find_model(r, err);
     if (st == JM_OK)
-        st = jm_find_file(c->data[0] ? c->data : r->ops->data, ".csv", &r->data, err);
+        st = jm_find_file(jm_run_data(c), ".csv", &r->data, err);
     if (st == JM_OK && c->reference[0] && strcmp(c->reference, "none") != 0) {
         free(r->reference_model);
         st = jm_find_file(c->reference, ".gguf", &r->reference_model, err);

@@ -25,6 +25,11 @@ struct jm_run_place {
 jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *place,
                      struct jm_record *row, jm_err *err);
 
+/* The names of the model and data files of a run, which are the workload's own where c names none;
+ * "" where there is no such workload. */
+const char *jm_run_model(const struct jm_run_config *c);
+const char *jm_run_data(const struct jm_run_config *c);
+
 /* The row of a run that an interruption left out: what it would have been, status "not run". */
 void jm_run_skip(const struct jm_run_config *c, const struct jm_run_place *place,
                  struct jm_record *row);
