@@ -71,7 +71,7 @@ static void test_healthy(void)
                          "SwapTotal:      1048576 kB\nSwapFree:       1048576 kB\n");
     put("/proc/loadavg", "0.08 0.03 0.01 1/123 4567\n");
     put("/proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu sse2 avx2\n");
-    put("/sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n");
+    put("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n");
     jm_probe(root, &list);
     CU_ASSERT_EQUAL(list.n, 11);
     expect(&list, "governor", JM_STATE_OK, "performance on all 2", "");
@@ -84,7 +84,7 @@ static void test_healthy(void)
     expect(&list, "load", JM_STATE_OK, "0.08 over the last minute, 2 processors", "");
     expect(&list, "hypervisor", JM_STATE_OK, "none", "");
     expect(&list, "throttling", JM_STATE_OK, "0 times", "");
-    expect(&list, "huge_pages", JM_STATE_OK, "always", "");
+    expect(&list, "huge_pages", JM_STATE_OK, "madvise", "");
     for (size_t i = 0; i < list.n; i++)
         CU_ASSERT_STRING_EQUAL(list.f[i].fix, "");
 }
@@ -126,7 +126,7 @@ static void test_sick(void)
     expect(&list, "load", JM_STATE_NOTE, "3.50", "pcpu");
     expect(&list, "hypervisor", JM_STATE_NOTE, "virtual machine", "");
     expect(&list, "throttling", JM_STATE_NOTE, "7 times", "");
-    expect(&list, "huge_pages", JM_STATE_NOTE, "never", "echo always");
+    expect(&list, "huge_pages", JM_STATE_NOTE, "never", "echo madvise");
 }
 
 static void test_nothing(void)

@@ -286,7 +286,7 @@ static void run_member(void *arg, uint32_t m)
 static bool cut_by_rows(jm_plan *p, const struct jm_batch *b)
 {
     uint32_t members = jm_team_size(p->dev->team), m = 1, g = 0;
-    const uint64_t *cost = p->row_weights;
+    const uint64_t *cost = p->row_cost;
     uint64_t total = b->n_rows * cost[JM_ROWS_ALL] + b->n_gather * cost[JM_ROWS_GATHERED];
     uint64_t most = total / members + total / (members * 4), done = 0, last = 0;
     uint32_t least = p->weight_bytes <= CACHED_BYTES ? CACHED_ROWS : MEMORY_ROWS;

@@ -57,7 +57,7 @@ struct jm_plan {
     float **scratch;      /* [threads] for one thread: longest row and longest context */
     uint8_t *weights;     /* [weight_bytes] of all linears, one after the other */
     size_t weight_bytes;
-    uint64_t row_weights[3]; /* weights that a row meets, by enum jm_rows */
+    uint64_t row_cost[3]; /* of a row, by enum jm_rows, in weights that it meets */
 
     /* Of the run under way. */
     const struct jm_batch *batch;

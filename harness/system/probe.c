@@ -322,10 +322,12 @@ static void probe_huge_pages(const char *root, struct jm_findings *list)
         return;
     }
     *end = 0;
-    jm_finding_add(list, strcmp(chosen + 1, "always") == 0 ? JM_STATE_OK : JM_STATE_NOTE,
-                   "huge_pages", chosen + 1,
-                   "weights and caches lie in 4 KiB pages: more address lookups with large models",
-                   "echo always | sudo tee /sys/kernel/mm/transparent_hugepage/enabled");
+    /* madvise is enough: the cpu backend asks for them. */
+    jm_finding_add(
+        list, strcmp(chosen + 1, "never") != 0 ? JM_STATE_OK : JM_STATE_NOTE, "huge_pages",
+        chosen + 1,
+        "weights lie in 4 KiB pages: large models load slower and look up more addresses",
+        "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled");
 }
 
 void jm_probe(const char *root, struct jm_findings *list)
