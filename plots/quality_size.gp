@@ -17,7 +17,7 @@ do for [t in "svg png"] {
     plot data index 2 using ($1/1e6):2 with lines lt 1 dt 2 notitle, \
          data index 3 using ($1/1e6):2 with lines lt 2 dt 2 notitle, \
          data index 0 using ($1/1e6):2 with points lt 1 ps 1.6 title "single-stream", \
-         data index 1 using ($1/1e6):2 with points lt 2 ps 1.6 title "offline", \
+         data index 1 using ($1/1e6):2 with points lt 2 pt 4 ps 2.6 lw 2 title "offline", \
          data index 0 using ($1/1e6):2:3 with labels left offset 1,0.5 noenhanced notitle, \
          data index 1 using ($1/1e6):2:3 with labels left offset 1,-0.5 noenhanced notitle
     unset output

@@ -49,6 +49,22 @@ static void write_front(FILE *f, const struct jm_table *t, const char *column, c
     free(p);
 }
 
+/* Whether the same point with the same label stands in the other scenario: one label is enough. */
+static bool has_twin(const struct jm_table *t, const char *column, const char *scenario,
+                     const struct point *p, const char *label)
+{
+    char other[JM_PLOT_LABEL];
+    struct point q;
+    for (size_t r = 1; r < t->rows; r++) {
+        if (!point_at(t, r, column, scenario, &q) || memcmp(&q, p, sizeof q) != 0)
+            continue;
+        jm_plot_label(t, r, other);
+        if (strcmp(other, label) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Two blocks of points, single-stream and offline, and two of their fronts; an empty one holds a
  * point that is missing, so that the blocks keep their numbers. */
 static size_t data_quality(FILE *f, const struct jm_plot_job *j, const char *column, bool higher)
@@ -64,7 +80,8 @@ static size_t data_quality(FILE *f, const struct jm_plot_job *j, const char *col
             if (!point_at(j->t, r, column, scenario[block], &p))
                 continue;
             jm_plot_label(j->t, r, label);
-            if (!jm_plot_first(j->t, r, "threads")) /* repeats would write over each other */
+            if (!jm_plot_first(j->t, r, "threads") || /* repeats would write over each other */
+                (block && has_twin(j->t, column, scenario[0], &p, label)))
                 label[0] = '\0';
             fprintf(f, "%.9g %.9g \"%s\"\n", p.x, p.quality, label);
             points++;
