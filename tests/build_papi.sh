@@ -24,7 +24,7 @@ fetch() {
     read -r site release < <(apt-get indextargets --format '$(SITE) $(RELEASE)' \
         'Identifier: Packages' 'Origin: Debian' 'Component: main' 2>/dev/null |
         grep -v -e -updates -e -security | sort -u) || true
-    [ -n "${site:-}" ] || { site=http://deb.debian.org/debian release=bookworm; }
+    [ -n "${site:-}" ] || { echo "apt has no lists of Debian; run apt-get update" >&2; return 1; }
     mkdir -p "$apt/lists/partial" "$apt/parts"
     echo "deb-src [signed-by=$key] $site $release main" >"$apt/sources.list"
     local get=(apt-get -qq -o Dir::Etc::SourceList="$apt/sources.list"

@@ -10,22 +10,22 @@ failed=0
 
 mkdir -p "$dir/bin" "$dir/tree/suites"
 cp "$source/run" "$source/packages.sh" "$dir/tree/"
-stub() {
+stand_in() {
     printf '#!/bin/bash\n%s\n' "$2" >"$dir/bin/$1"
     chmod +x "$dir/bin/$1"
 }
 # shellcheck disable=SC2016
 {
     # Installed is what LACKS does not list, and what apt-get was told to install.
-    stub dpkg-query '
+    stand_in dpkg-query '
         name=${!#}
         case " $LACKS " in *" $name "*)
             grep -q " install .*\b$name\b" "$LOG" && [ -z "${BROKEN:-}" ] || exit 1 ;;
         esac
         printf installed'
-    stub id 'echo "$ID"'
-    stub apt-get 'echo "apt-get $*" >>"$LOG"; [ -z "${BROKEN:-}" ]'
-    stub cmake 'echo "cmake $*" >>"$LOG"
+    stand_in id 'echo "$ID"'
+    stand_in apt-get 'echo "apt-get $*" >>"$LOG"; [ -z "${BROKEN:-}" ]'
+    stand_in cmake 'echo "cmake $*" >>"$LOG"
         mkdir -p build/release/bin
         printf "#!/bin/bash\necho \"joulemark \$*\" >>\"\$LOG\"; exit \${SUITE_CODE:-0}\n" \
             >build/release/bin/joulemark
@@ -37,7 +37,7 @@ for tool in bash env dirname tail rm mkdir chmod grep cat; do
 done
 sudo_stub() {
     # shellcheck disable=SC2016
-    stub sudo 'echo "sudo $*" >>"$LOG"; exec "$@"'
+    stand_in sudo 'echo "sudo $*" >>"$LOG"; exec "$@"'
 }
 
 # case NAME CODE: runs ./run in the environment that is set up; the output is in $dir/out.
