@@ -8,18 +8,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 failed=0
 
-# expect CODE PATTERN ARGS...: exit code, and a line of output (both streams) that matches.
-expect() {
-    code=$1 pattern=$2
-    shift 2
-    "$bin" "$@" >"$dir/out" 2>&1 </dev/null
-    got=$?
-    if [ $got -ne "$code" ] || ! grep -qE -- "$pattern" "$dir/out"; then
-        echo "joulemark $*: exit $got, wanted $code and /$pattern/; it said:"
-        cat "$dir/out"
-        failed=1
-    fi
-}
+. "$(dirname "$0")/expect.sh"
 
 expect 0 '^usage: joulemark selftest' selftest --help
 expect 2 "no option '--jsno'" selftest --jsno
