@@ -64,7 +64,22 @@ expect 2 'cannot use' reproduce "$dir/true.ini" --repeats 4
 
 # A recorded run again; a record that was changed is refused.
 run=$(find "$dir/r/ab" -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)
-expect 0 '^reproduced$' reproduce "$run" --results "$dir/r" --repeats 5 --tolerance 50%
+
+# The same speed cannot be asked of a machine that does other things; the same answers can, and an
+# exit code that goes with the verdict.
+"$bin" reproduce "$run" --results "$dir/r" --repeats 5 --tolerance 50% >"$dir/out" 2>&1 </dev/null
+case $? in
+0) verdict=reproduced ;;
+1) verdict=refuted ;;
+2) verdict='underpowered: .* more repeats' ;;
+*) verdict='no such exit code' ;;
+esac
+if ! grep -qE "^$verdict\$" "$dir/out" ||
+    ! grep -qE '^quality .*ratio 1\.0000 .* reproduced$' "$dir/out"; then
+    echo "reproduce of a run's folder does not end as its exit code says:"
+    cat "$dir/out"
+    failed=1
+fi
 echo >>"$run/samples.csv"
 expect 3 'the record was changed' reproduce "$run" --results "$dir/r"
 exit $failed
