@@ -292,11 +292,12 @@ static jm_status take_scratch(jm_plan *p, jm_err *err)
         if (!(p->scratch[t] = jm_cpu_take(p, n, 1, sizeof(float))))
             p->scratch = NULL;
     }
-    p->cut = jm_cpu_take(p, threads + 1, 1, sizeof *p->cut);
-    p->gather_cut = jm_cpu_take(p, threads + 1, 1, sizeof *p->gather_cut);
-    return p->scratch && p->cut && p->gather_cut
-               ? JM_OK
-               : jm_fail(err, JM_ENOMEM, "plan: no memory for work space");
+    size_t deal_bytes = jm_deal_bytes((uint32_t)threads, &p->lim);
+    void *deal = deal_bytes ? take(p, deal_bytes) : NULL;
+    if (!p->scratch || !deal)
+        return jm_fail(err, JM_ENOMEM, "plan: no memory for work space");
+    jm_deal_place(&p->deal, (uint32_t)threads, &p->lim, deal);
+    return JM_OK;
 }
 
 /* One block for all weights, in huge pages where the OS has them: with small ones faults are a

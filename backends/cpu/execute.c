@@ -249,9 +249,9 @@ static struct part part_of(const jm_plan *p, uint32_t m)
     w.share[JM_ROWS_GATHERED] = share_of(b->n_gather, m, members);
     w.share[JM_ROWS_RUN] = share_of(b->n_runs, m, members);
     if (p->by_rows) {
-        w.share[JM_ROWS_ALL] = (struct share){ .from = p->cut[m], .to = p->cut[m + 1] };
+        w.share[JM_ROWS_ALL] = (struct share){ .from = p->deal.cut[m], .to = p->deal.cut[m + 1] };
         w.share[JM_ROWS_GATHERED] =
-            (struct share){ .from = p->gather_cut[m], .to = p->gather_cut[m + 1] };
+            (struct share){ .from = p->deal.gather_cut[m], .to = p->deal.gather_cut[m + 1] };
     }
     return w;
 }
@@ -281,36 +281,6 @@ static void run_member(void *arg, uint32_t m)
     }
 }
 
-/* Cuts a batch of text between sequences into parts that cost about the same; a gathered row costs
- * more, since it meets the head. false: it cannot be cut well, or there is too little of it. */
-static bool cut_by_rows(jm_plan *p, const struct jm_batch *b)
-{
-    uint32_t members = jm_team_size(p->dev->team), m = 1, g = 0;
-    const uint64_t *cost = p->row_cost;
-    uint64_t total = b->n_rows * cost[JM_ROWS_ALL] + b->n_gather * cost[JM_ROWS_GATHERED];
-    uint64_t most = total / members + total / (members * 4), done = 0, last = 0;
-    uint32_t least = p->weight_bytes <= CACHED_BYTES ? CACHED_ROWS : MEMORY_ROWS;
-    if (b->n_runs > 0 || b->n_rows / members < least)
-        return false;
-    p->cut[0] = p->gather_cut[0] = 0;
-    for (uint32_t r = 0; r < b->n_rows && m < members; r++) {
-        bool starts = r > 0 && b->slot[r] != b->slot[r - 1];
-        if (starts && done >= total / members * m) {
-            if (done - last > most)
-                return false;
-            last = done;
-            p->cut[m] = r;
-            p->gather_cut[m++] = g;
-        }
-        bool gathered = g < b->n_gather && b->gather[g] == r;
-        g += gathered;
-        done += cost[JM_ROWS_ALL] + (gathered ? cost[JM_ROWS_GATHERED] : 0);
-    }
-    p->cut[members] = b->n_rows;
-    p->gather_cut[members] = b->n_gather;
-    return m == members && total - last <= most;
-}
-
 static jm_status check_batch(const jm_plan *p, const struct jm_batch *in, jm_err *err)
 {
     if (in->n_rows == 0 || in->n_rows > p->lim.max_rows || in->n_gather > in->n_rows)
@@ -336,8 +306,13 @@ jm_status jm_cpu_execute(jm_plan *p, const struct jm_batch *in, jm_err *err)
     jm_status st = check_batch(p, in, err);
     if (st != JM_OK)
         return st;
-    p->batch = in;
-    p->by_rows = cut_by_rows(p, in);
+    p->by_rows =
+        jm_deal_out(&p->deal, in,
+                    &(struct jm_deal_terms){
+                        .row_cost = p->row_cost,
+                        .least_rows = p->weight_bytes <= CACHED_BYTES ? CACHED_ROWS : MEMORY_ROWS,
+                    });
+    p->batch = p->by_rows ? &p->deal.batch : in;
     jm_cpu_picture_begin(p);
     jm_team_run(p->dev->team, run_member, p);
     return JM_OK;
@@ -351,6 +326,10 @@ jm_status jm_cpu_fetch(jm_plan *p, uint32_t out, uint32_t first, uint32_t n, voi
         return jm_fail(err, JM_EUSAGE, "fetch: rows %u to %u do not exist", first, first + n);
     const struct jm_step *s = &p->steps[p->outputs[out]];
     size_t row = s->node.cols * sizeof(float); /* an i32 is as large */
-    memcpy(dst, (const char *)s->out + first * row, n * row);
+    const uint32_t *at = s->node.rows == JM_ROWS_ALL ? p->deal.row_at : p->deal.gather_at;
+    for (uint32_t r = 0; r < n; r++) {
+        size_t from = p->by_rows && first + r < rows_of(s, p->batch) ? at[first + r] : first + r;
+        memcpy((char *)dst + r * row, (const char *)s->out + from * row, row);
+    }
     return JM_OK;
 }

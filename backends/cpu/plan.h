@@ -4,6 +4,7 @@
 #define JM_BACKENDS_CPU_PLAN_H
 
 #include "backends/backend.h"
+#include "backends/cpu/deal.h"
 #include "backends/cpu/kernels.h"
 #include "backends/cpu/team.h"
 
@@ -61,8 +62,8 @@ struct jm_plan {
 
     /* Of the run under way. */
     const struct jm_batch *batch;
-    bool by_rows;               /* threads have whole sequences: see execute.c */
-    uint32_t *cut, *gather_cut; /* [threads + 1] where each one's rows begin */
+    bool by_rows; /* threads have whole sequences, as dealt out */
+    struct jm_deal deal;
 };
 
 /* n * m * each zeroed bytes that plan_close frees. NULL: out of memory, or too many. */

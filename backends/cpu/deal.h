@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Dealing a batch of text out: each thread gets whole sequences, and takes them through the whole
+ * network without meeting the others. */
+#ifndef JM_BACKENDS_CPU_DEAL_H
+#define JM_BACKENDS_CPU_DEAL_H
+
+#include <stddef.h>
+
+#include "backends/backend.h"
+
+/* The batch in its new order, sequences of one thread together, and whose rows are whose. */
+struct jm_deal {
+    uint32_t members;
+    struct jm_batch batch;      /* over the arrays below */
+    uint32_t *cut, *gather_cut; /* [members + 1] where each one's rows begin */
+    uint32_t *row_at;           /* [max_rows] where row r of the caller's batch went */
+    uint32_t *gather_at;        /* [max_rows] where gathered row i went */
+    uint32_t *token, *slot, *pos, *pos_h, *pos_w, *gather; /* [max_rows] */
+    struct jm_dealt *seq;                                  /* [max_rows] */
+    uint64_t *load;                                        /* [members] */
+    uint32_t *seen, stamp; /* [max_slots] last batch in which a slot came up */
+};
+
+/* What a row costs, by enum jm_rows, and how few rows a thread must have for it to pay. */
+struct jm_deal_terms {
+    const uint64_t *row_cost;
+    uint32_t least_rows;
+};
+
+/* Bytes for the arrays of a deal, to be put at `at` by jm_deal_place; 8-byte aligned, zeroed.
+ * 0: too many. */
+size_t jm_deal_bytes(uint32_t members, const struct jm_limits *lim);
+void jm_deal_place(struct jm_deal *d, uint32_t members, const struct jm_limits *lim, void *at);
+
+/* Deals `in` out so that all have about the same to do: the costliest sequence first, each to whom
+ * has least so far (Graham 1969: at most 4/3 of the best). false: it has no sequences to deal, or
+ * too little or too uneven work to pay. */
+bool jm_deal_out(struct jm_deal *d, const struct jm_batch *in, const struct jm_deal_terms *terms);
+
+#endif
