@@ -11,7 +11,7 @@
 #include "backends/graph.h"
 #include "base/status.h"
 
-#define JM_BACKEND_ABI 4u /* raise on any change below or in graph.h or format.h */
+#define JM_BACKEND_ABI 5u /* raise on any change below or in graph.h or format.h */
 
 typedef struct jm_device jm_device; /* the backend's own */
 typedef struct jm_plan jm_plan;     /* a compiled graph, the backend's own */
@@ -35,6 +35,7 @@ struct jm_limits {
     uint32_t max_context; /* positions a slot */
     uint32_t max_runs;    /* runs a batch, <= max_rows */
     uint32_t max_side;    /* positions on the axes H and W */
+    jm_format kv_format;  /* of the keys and values kept: JM_F32, or JM_F16 for half the memory */
 };
 
 /* Rows of one slot stand together, positions rising by 1. A row at position p of a slot sees what

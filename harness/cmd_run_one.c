@@ -176,6 +176,7 @@ static jm_status open_all(struct run *r, jm_err *err)
                                     .size = c->size,
                                     .steps = c->steps,
                                     .cfg = c->cfg,
+                                    .kv_format = JM_F16,
                                     .ops = r->backend.ops,
                                     .device = r->device };
     if (st == JM_OK)

@@ -197,6 +197,7 @@ jm_status jm_reference_get(const struct jm_workload_ops *workload,
         st = b.ops->open(0, &how, &dev, err);
     cfg.ops = b.ops;
     cfg.device = dev;
+    cfg.kv_format = JM_F32;
     cfg.batch = workload->save ? PICTURE_BATCH : TEXT_BATCH;
     if (st == JM_OK)
         st = workload->open(&cfg, &w, err);

@@ -247,6 +247,7 @@ static void test_attend(void)
                           lengths[] = { 1, 2, 15, 16, 17, LONGEST },
                           heads[] = { 1, 2, 3, 4, HEADS };
     static float q[HEADS * WIDEST], k[LONGEST * WIDEST], v[LONGEST * WIDEST], kb[80 * WIDEST];
+    static uint16_t k16[LONGEST * WIDEST], v16[LONGEST * WIDEST], kb16[80 * WIDEST];
     static float scores[JM_ATTEND_HEADS * 80], want[HEADS * WIDEST], got[HEADS * WIDEST];
     for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
         const struct jm_cpu_kernels *set = jm_cpu_kernels_for(sets[s]);
@@ -265,6 +266,59 @@ static void test_attend(void)
             /* scores up to 144 are off by 64 eps of that, which exp turns into a relative error */
             for (uint32_t i = 0; i < h * dim; i++)
                 CU_ASSERT(fabs((double)got[i] - want[i]) <= 4e-5);
+            jm_cpu_scalar.to_half(k, k16, LONGEST * WIDEST);
+            jm_cpu_scalar.to_half(v, v16, LONGEST * WIDEST);
+            jm_cpu_scalar.from_half(k16, k, LONGEST * WIDEST);
+            block_keys(k, dim, n, set->k_block, kb);
+            set->to_half(kb, kb16, 80 * WIDEST); /* exact; NaN stays where no key is */
+            jm_cpu_scalar.attend16(q, h, k16, v16, dim, n, 0.125f, scores, want);
+            set->attend16(q, h, kb16, v16, dim, n, 0.125f, scores, got);
+            for (uint32_t i = 0; i < h * dim; i++)
+                CU_ASSERT(fabs((double)got[i] - want[i]) <= 4e-5);
+        }
+    }
+}
+
+/* All halves to floats, and random floats to halves, bit for bit; NaN only as NaN. */
+static void test_halves(void)
+{
+    enum { N = 1 << 16 };
+    static uint16_t h[N], want16[N], got16[N];
+    static float want[N], got[N];
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        const struct jm_cpu_kernels *set = jm_cpu_kernels_for(sets[s]);
+        jm_rng r = { .state = seed };
+        for (uint32_t i = 0; set && i < N; i++)
+            h[i] = (uint16_t)i;
+        if (!set)
+            continue;
+        jm_cpu_scalar.from_half(h, want, N);
+        set->from_half(h, got, N - 3); /* an odd end */
+        for (uint32_t i = 0; i < N - 3; i++)
+            CU_ASSERT(memcmp(&got[i], &want[i], 4) == 0 || (isnan(got[i]) && isnan(want[i])));
+        for (uint32_t i = 0; i < N; i++)
+            want[i] = random_float(&r, powf(2, (float)(i % 48) - 28));
+        jm_cpu_scalar.to_half(want, want16, N);
+        set->to_half(want, got16, N - 3);
+        CU_ASSERT(memcmp(got16, want16, (N - 3) * sizeof *got16) == 0);
+    }
+}
+
+static void test_add(void)
+{
+    float a[77], b[77], got[78] = { 0 };
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        const struct jm_cpu_kernels *set = jm_cpu_kernels_for(sets[s]);
+        jm_rng r = { .state = seed };
+        for (uint32_t i = 0; i < 77; i++) {
+            a[i] = random_float(&r, 3);
+            b[i] = random_float(&r, 3);
+        }
+        for (uint32_t n = 1; set && n <= 77; n++) {
+            got[n] = 42;
+            set->add(a, b, got, n);
+            CU_ASSERT(got[n] == 42.0f && got[n - 1] == a[n - 1] + b[n - 1] &&
+                      got[0] == a[0] + b[0]);
         }
     }
 }
@@ -446,6 +500,8 @@ int main(void)
     CU_add_test(s, "linear", test_linear);
     CU_add_test(s, "not finite", test_not_finite);
     CU_add_test(s, "attend", test_attend);
+    CU_add_test(s, "halves", test_halves);
+    CU_add_test(s, "add", test_add);
     CU_add_test(s, "rms_norm", test_rms_norm);
     CU_add_test(s, "rope", test_rope);
     CU_add_test(s, "argmax", test_argmax);

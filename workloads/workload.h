@@ -20,6 +20,7 @@ struct jm_workload_config {
     uint32_t batch;        /* sequences or pictures worked on together at most; > 0 */
     uint32_t size, steps;  /* of pictures: pixels a side, steps; 0: the model's own */
     double cfg;            /* guidance of pictures; below 0: the model's own */
+    jm_format kv_format;   /* of the keys and values of text that are kept: JM_F32 or JM_F16 */
     const struct jm_backend_ops *ops;
     jm_device *device; /* open; outlives the workload */
 };

@@ -262,7 +262,7 @@ static jm_status take_state(jm_plan *p, uint32_t i, jm_err *err)
         s->rope = rope_table(p, i);
         return s->rope ? JM_OK : jm_fail(err, JM_ENOMEM, "plan: no memory for rope tables");
     case JM_OP_ATTENTION: {
-        size_t width = (size_t)s->node.n_kv_heads * s->node.head_dim * sizeof(float);
+        size_t width = (size_t)s->node.n_kv_heads * s->node.head_dim * jm_cpu_kv_bytes(p);
         s->k_cache = jm_cpu_take(p, p->lim.max_slots, p->head_positions, width);
         s->v_cache = jm_cpu_take(p, p->lim.max_slots, p->head_positions, width);
         if (!s->k_cache || !s->v_cache)
@@ -355,6 +355,10 @@ jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limi
         return st;
     if (!lim->max_rows || !lim->max_slots || !lim->max_context)
         return jm_fail(err, JM_EUSAGE, "plan: a limit is zero");
+    if (lim->kv_format != JM_F32 && lim->kv_format != JM_F16)
+        return jm_fail(err, JM_EUNSUPPORTED, "plan: keys and values are kept in F32 or F16, not %s",
+                       lim->kv_format < JM_FORMAT_COUNT ? jm_format_info(lim->kv_format)->name
+                                                        : "an unknown format");
     jm_plan *p = calloc(1, sizeof *p);
     if (!p)
         return jm_fail(err, JM_ENOMEM, "plan: out of memory");

@@ -12,15 +12,19 @@ struct jm_dealt {
     uint32_t first, n; /* rows of the caller's batch */
     uint32_t gather, n_gather;
     uint32_t member;
+    bool old; /* its keys lie with a member */
 };
 
-enum { ARRAYS = 8 }; /* of max_rows words */
+enum {
+    ARRAYS = 8, /* of max_rows words */
+    SLACK = 16, /* loads may differ by a share / 16: moving keys costs about as much */
+};
 
 size_t jm_deal_bytes(uint32_t members, const struct jm_limits *lim)
 {
-    size_t words = lim->max_slots, rows, seq, own, bytes;
-    if (!jm_mul_size(lim->max_rows, ARRAYS, &rows) || !jm_add_size(words, rows, &words) ||
-        !jm_add_size(words, 2 * ((size_t)members + 1) + 1, &words) ||
+    size_t words, rows, seq, own, bytes;
+    if (!jm_mul_size(lim->max_slots, 2, &words) || !jm_mul_size(lim->max_rows, ARRAYS, &rows) ||
+        !jm_add_size(words, rows, &words) || !jm_add_size(words, 2 * (size_t)members, &words) ||
         !jm_mul_size(words, sizeof(uint32_t), &bytes) ||
         !jm_mul_size(lim->max_rows, sizeof(struct jm_dealt), &seq) ||
         !jm_mul_size(members, sizeof(uint64_t), &own) || !jm_add_size(bytes, seq, &bytes) ||
@@ -39,9 +43,11 @@ void jm_deal_place(struct jm_deal *d, uint32_t members, const struct jm_limits *
                                   &d->pos,    &d->pos_h,     &d->pos_w, &d->gather };
     for (int i = 0; i < ARRAYS; i++, w += rows)
         *arrays[i] = w;
-    d->cut = w;
-    d->gather_cut = w + members + 1;
-    d->seen = d->gather_cut + members + 1;
+    d->region = rows / members;
+    d->rows = w;
+    d->gathered = w + members;
+    d->seen = d->gathered + members;
+    d->owner = d->seen + lim->max_slots;
 }
 
 /* Finds the sequences, costliest first; 0 when a slot comes up twice, since all rows of a sequence
@@ -79,27 +85,74 @@ static uint32_t least_loaded(const struct jm_deal *d)
     return m;
 }
 
-/* Gives each sequence a member; cut[m + 1] and gather_cut[m + 1] count what m has. false: one has
- * much more than its share. */
-static bool assign(struct jm_deal *d, uint32_t n)
+static uint32_t most_loaded(const struct jm_deal *d)
 {
-    uint64_t total = 0, most = 0;
+    uint32_t m = 0;
+    for (uint32_t i = 1; i < d->members; i++)
+        if (d->load[i] > d->load[m])
+            m = i;
+    return m;
+}
+
+static void give(struct jm_deal *d, struct jm_dealt *s, uint32_t m)
+{
+    s->member = m;
+    d->load[m] += s->cost;
+    d->rows[m] += s->n;
+    d->gathered[m] += s->n_gather;
+}
+
+static void take_back(struct jm_deal *d, const struct jm_dealt *s)
+{
+    d->load[s->member] -= s->cost;
+    d->rows[s->member] -= s->n;
+    d->gathered[s->member] -= s->n_gather;
+}
+
+/* Moves sequences of the one with most to the one with least until they differ by little: the
+ * keys of what moves have to follow it from one core's cache to the other's. */
+static void even_out(struct jm_deal *d, uint32_t n, uint64_t share)
+{
+    for (uint32_t i = n; i > 0; i--) {
+        uint32_t most = most_loaded(d), least = least_loaded(d);
+        struct jm_dealt *s = &d->seq[i - 1];
+        if (d->load[most] - d->load[least] <= share / SLACK)
+            return;
+        if (s->member != most || d->load[least] + s->cost >= d->load[most])
+            continue;
+        take_back(d, s);
+        give(d, s, least);
+    }
+}
+
+/* Gives each sequence a member: who had it last, or who has least to do if it is new. false: one
+ * has much more than its share, or more than it has room for. */
+static bool assign(struct jm_deal *d, const struct jm_batch *in, uint32_t n)
+{
+    uint64_t share = 0;
     memset(d->load, 0, d->members * sizeof *d->load);
-    memset(d->cut, 0, 2 * (d->members + 1) * sizeof *d->cut);
+    memset(d->rows, 0, d->members * sizeof *d->rows);
+    memset(d->gathered, 0, d->members * sizeof *d->gathered);
     for (uint32_t i = 0; i < n; i++) {
         struct jm_dealt *s = &d->seq[i];
-        s->member = least_loaded(d);
-        d->load[s->member] += s->cost;
-        d->cut[s->member + 1] += s->n;
-        d->gather_cut[s->member + 1] += s->n_gather;
-        total += s->cost;
-        most = d->load[s->member] > most ? d->load[s->member] : most;
+        uint32_t owner = in->pos[s->first] == 0 ? 0 : d->owner[in->slot[s->first]];
+        s->old = owner > 0;
+        if (s->old)
+            give(d, s, owner - 1);
     }
-    for (uint32_t m = 0; m < d->members; m++) {
-        d->cut[m + 1] += d->cut[m];
-        d->gather_cut[m + 1] += d->gather_cut[m];
+    for (uint32_t i = 0; i < n; i++) {
+        struct jm_dealt *s = &d->seq[i];
+        if (!s->old)
+            give(d, s, least_loaded(d));
     }
-    return most <= total / d->members + total / (d->members * 4);
+    for (uint32_t m = 0; m < d->members; m++)
+        share += d->load[m];
+    share /= d->members;
+    even_out(d, n, share);
+    for (uint32_t m = 0; m < d->members; m++)
+        if (d->rows[m] > d->region)
+            return false;
+    return d->load[most_loaded(d)] <= share + share / 4;
 }
 
 static void copy(uint32_t *to, const uint32_t *from, uint32_t at, const struct jm_dealt *s)
@@ -117,6 +170,7 @@ static void put(struct jm_deal *d, const struct jm_batch *in, const struct jm_de
     copy(d->pos, in->pos, at, s);
     copy(d->pos_h, in->pos_h, at, s);
     copy(d->pos_w, in->pos_w, at, s);
+    d->owner[in->slot[s->first]] = s->member + 1;
     for (uint32_t i = 0; i < s->n; i++)
         d->row_at[s->first + i] = at + i;
     for (uint32_t i = 0; i < s->n_gather; i++) {
@@ -133,10 +187,10 @@ bool jm_deal_out(struct jm_deal *d, const struct jm_batch *in, const struct jm_d
         if (in->input[i])
             return false;
     uint32_t n = find_sequences(d, in, terms->row_cost);
-    if (n < d->members || !assign(d, n))
+    if (n < d->members || !assign(d, in, n))
         return false;
     for (uint32_t m = 0; m < d->members; m++) {
-        uint32_t at = d->cut[m], gather = d->gather_cut[m];
+        uint32_t at = m * d->region, gather = at;
         for (uint32_t i = 0; i < n; i++) {
             const struct jm_dealt *s = &d->seq[i];
             if (s->member != m)

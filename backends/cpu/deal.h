@@ -11,14 +11,16 @@
 /* The batch in its new order, sequences of one thread together, and whose rows are whose. */
 struct jm_deal {
     uint32_t members;
-    struct jm_batch batch;      /* over the arrays below */
-    uint32_t *cut, *gather_cut; /* [members + 1] where each one's rows begin */
-    uint32_t *row_at;           /* [max_rows] where row r of the caller's batch went */
-    uint32_t *gather_at;        /* [max_rows] where gathered row i went */
+    struct jm_batch batch;     /* over the arrays below */
+    uint32_t region;           /* rows from the first of one member to that of the next */
+    uint32_t *rows, *gathered; /* [members] how many each one has */
+    uint32_t *row_at;          /* [max_rows] where row r of the caller's batch went */
+    uint32_t *gather_at;       /* [max_rows] where gathered row i went */
     uint32_t *token, *slot, *pos, *pos_h, *pos_w, *gather; /* [max_rows] */
     struct jm_dealt *seq;                                  /* [max_rows] */
-    uint64_t *load;                                        /* [members] */
+    uint64_t *load;                                        /* [members] cost of its part */
     uint32_t *seen, stamp; /* [max_slots] last batch in which a slot came up */
+    uint32_t *owner;       /* [max_slots] 1 + who had it last, whose cache holds its keys */
 };
 
 /* What a row costs, by enum jm_rows, and how few rows a thread must have for it to pay. */
@@ -32,9 +34,10 @@ struct jm_deal_terms {
 size_t jm_deal_bytes(uint32_t members, const struct jm_limits *lim);
 void jm_deal_place(struct jm_deal *d, uint32_t members, const struct jm_limits *lim, void *at);
 
-/* Deals `in` out so that all have about the same to do: the costliest sequence first, each to whom
- * has least so far (Graham 1969: at most 4/3 of the best). false: it has no sequences to deal, or
- * too little or too uneven work to pay. */
+/* Deals `in` out so that all have about the same to do. A sequence stays with the member that had
+ * it last; new ones go, the costliest first, each to whom has least so far (Graham 1969). Each
+ * member's rows begin at a fixed place, so that none writes what lies in another's cache. false: it
+ * has no sequences to deal, or too little or too uneven work to pay. */
 bool jm_deal_out(struct jm_deal *d, const struct jm_batch *in, const struct jm_deal_terms *terms);
 
 #endif

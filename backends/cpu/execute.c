@@ -9,7 +9,7 @@
 #include "backends/cpu/picture.h"
 #include "backends/cpu/plan.h"
 
-enum { BLOCK = 32 };
+enum { BLOCK = 32, HALVES = 128 };
 
 /* Cutting by rows pays when the weights come from a cache fast enough, and each thread has rows
  * enough to use them on. */
@@ -64,6 +64,17 @@ void jm_cpu_quantise_part(jm_plan *p, struct jm_step *s, uint32_t r, uint32_t fr
         p->dev->kernels->quantise16(s->out + at, to - from, s->q16 + at, s->d16 + block);
 }
 
+/* A token's row of the table. */
+static void embed(const jm_plan *p, const struct jm_node *n, uint32_t token, float *y)
+{
+    const uint8_t *row =
+        (const uint8_t *)n->w.data + token * jm_format_row_bytes(n->w.format, n->cols);
+    if (n->w.format == JM_F16 && (uintptr_t)row % sizeof(uint16_t) == 0)
+        p->dev->kernels->from_half((const uint16_t *)(const void *)row, y, n->cols);
+    else
+        jm_format_decode(n->w.format, row, y, n->cols);
+}
+
 /* Steps whose rows are independent: each thread has some rows. */
 static void run_rows(jm_plan *p, struct jm_step *s, struct share rows)
 {
@@ -76,10 +87,7 @@ static void run_rows(jm_plan *p, struct jm_step *s, struct share rows)
         float *y = s->out + r * cols;
         switch (n->op) {
         case JM_OP_EMBED:
-            jm_format_decode(n->w.format,
-                             (const uint8_t *)n->w.data +
-                                 p->batch->token[r] * jm_format_row_bytes(n->w.format, cols),
-                             y, cols);
+            embed(p, n, p->batch->token[r], y);
             break;
         case JM_OP_RMS_NORM:
             for (uint32_t at = 0; at < n->cols; at += n->part)
@@ -94,8 +102,7 @@ static void run_rows(jm_plan *p, struct jm_step *s, struct share rows)
             k->swiglu(x, x2, y, cols);
             break;
         case JM_OP_ADD:
-            for (size_t i = 0; i < cols; i++)
-                y[i] = x[i] + x2[i];
+            k->add(x, x2, y, cols);
             break;
         case JM_OP_GATHER_ROWS:
             memcpy(y, a->out + p->batch->gather[r] * cols, cols * sizeof *y);
@@ -175,22 +182,56 @@ static void append(const jm_plan *p, const struct jm_step *s, size_t head, uint3
                    const float *k, const float *v)
 {
     uint32_t dim = s->node.head_dim, block = p->dev->kernels->k_block;
-    float *kc = s->k_cache + head * p->head_positions * dim;
-    float *vc = s->v_cache + (head * p->head_positions + pos) * dim;
-    kc += (size_t)(pos / block) * block * dim + pos % block;
+    size_t at = head * p->head_positions * dim;
+    size_t k_at = at + (size_t)(pos / block) * block * dim + pos % block;
+    size_t v_at = at + (size_t)pos * dim;
+    if (p->lim.kv_format == JM_F16) {
+        uint16_t *kc = (uint16_t *)s->k_cache + k_at, half[HALVES];
+        for (uint32_t from = 0; from < dim; from += HALVES) {
+            uint32_t n = dim - from < HALVES ? dim - from : HALVES;
+            p->dev->kernels->to_half(k + from, half, n);
+            for (uint32_t i = 0; i < n; i++)
+                kc[(size_t)(from + i) * block] = half[i];
+        }
+        p->dev->kernels->to_half(v, (uint16_t *)s->v_cache + v_at, dim);
+        return;
+    }
+    float *kc = (float *)s->k_cache + k_at;
     for (uint32_t i = 0; i < dim; i++)
         kc[(size_t)i * block] = k[i];
-    memcpy(vc, v, dim * sizeof *v);
+    memcpy((float *)s->v_cache + v_at, v, dim * sizeof *v);
 }
 
 /* Keys and values of a task to come, so that they arrive while another is worked on: those of many
  * sequences do not stay in the cache next to the core. */
-static void prefetch(const float *k, const float *v, size_t floats)
+static void prefetch(const void *k, const void *v, size_t bytes)
 {
-    for (size_t i = 0; i < floats; i += 16) {
-        __builtin_prefetch(k + i, 0, 2);
-        __builtin_prefetch(v + i, 0, 2);
+    for (size_t i = 0; i < bytes; i += 64) {
+        __builtin_prefetch((const char *)k + i, 0, 2);
+        __builtin_prefetch((const char *)v + i, 0, 2);
     }
+}
+
+/* Where the keys and values of a head begin in the caches, in bytes: row r of the batch, head h. */
+static size_t head_at(const jm_plan *p, const struct jm_node *n, uint32_t r, uint32_t h)
+{
+    return ((size_t)p->batch->slot[r] * n->n_kv_heads + h) * p->head_positions * n->head_dim *
+           jm_cpu_kv_bytes(p);
+}
+
+/* The query heads of row r that share key/value head h. */
+static void attend(const jm_plan *p, const struct jm_step *s, uint32_t r, uint32_t h,
+                   const float *q, float *scratch, float *out)
+{
+    const struct jm_node *n = &s->node;
+    const struct jm_cpu_kernels *kernels = p->dev->kernels;
+    const void *k = (const char *)s->k_cache + head_at(p, n, r, h);
+    const void *v = (const char *)s->v_cache + head_at(p, n, r, h);
+    uint32_t per_kv = n->n_heads / n->n_kv_heads, seen = p->batch->pos[r] + 1;
+    if (p->lim.kv_format == JM_F16)
+        kernels->attend16(q, per_kv, k, v, n->head_dim, seen, n->scale, scratch, out);
+    else
+        kernels->attend(q, per_kv, k, v, n->head_dim, seen, n->scale, scratch, out);
 }
 
 /* Keys and values go into the caches first, all of them, since a row attends to earlier rows of
@@ -213,15 +254,13 @@ static void run_attention(jm_plan *p, struct jm_step *s, const struct part *w)
                                   : share_of(rows_of(s, b) * kv, w->m, jm_team_size(p->dev->team));
     for (uint32_t t = tasks.from; t < tasks.to; t++) {
         uint32_t r = batch_row(p, s, t / kv), h = t % kv;
-        size_t at = ((size_t)b->slot[r] * kv + h) * p->head_positions * dim;
         if (t + 1 < tasks.to) {
-            uint32_t r1 = batch_row(p, s, (t + 1) / kv), h1 = (t + 1) % kv;
-            size_t next = ((size_t)b->slot[r1] * kv + h1) * p->head_positions * dim;
-            prefetch(s->k_cache + next, s->v_cache + next, ((size_t)b->pos[r1] + 1) * dim);
+            uint32_t r1 = batch_row(p, s, (t + 1) / kv);
+            size_t next = head_at(p, n, r1, (t + 1) % kv);
+            prefetch((const char *)s->k_cache + next, (const char *)s->v_cache + next,
+                     ((size_t)b->pos[r1] + 1) * dim * jm_cpu_kv_bytes(p));
         }
-        p->dev->kernels->attend(q + (size_t)t * wide, per_kv, s->k_cache + at, s->v_cache + at, dim,
-                                b->pos[r] + 1, n->scale, p->scratch[w->m],
-                                s->out + (size_t)t * wide);
+        attend(p, s, r, h, q + (size_t)t * wide, p->scratch[w->m], s->out + (size_t)t * wide);
         if (wide % BLOCK == 0)
             jm_cpu_quantise_part(p, s, t / kv, h * wide, (h + 1) * wide);
     }
@@ -249,9 +288,9 @@ static struct part part_of(const jm_plan *p, uint32_t m)
     w.share[JM_ROWS_GATHERED] = share_of(b->n_gather, m, members);
     w.share[JM_ROWS_RUN] = share_of(b->n_runs, m, members);
     if (p->by_rows) {
-        w.share[JM_ROWS_ALL] = (struct share){ .from = p->deal.cut[m], .to = p->deal.cut[m + 1] };
-        w.share[JM_ROWS_GATHERED] =
-            (struct share){ .from = p->deal.gather_cut[m], .to = p->deal.gather_cut[m + 1] };
+        uint32_t at = m * p->deal.region;
+        w.share[JM_ROWS_ALL] = (struct share){ .from = at, .to = at + p->deal.rows[m] };
+        w.share[JM_ROWS_GATHERED] = (struct share){ .from = at, .to = at + p->deal.gathered[m] };
     }
     return w;
 }

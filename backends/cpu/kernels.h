@@ -37,6 +37,16 @@ typedef void jm_attend_fn(const float *q, uint32_t n_heads, const float *k, cons
                           uint32_t dim, uint32_t n, float scale, float *scores, float *out);
 enum { JM_ATTEND_HEADS = 4 };
 
+/* The same over keys and values in IEEE half precision; and n floats made so, to the nearest, ties
+ * to even, too large ones to infinity; and back. */
+typedef void jm_attend16_fn(const float *q, uint32_t n_heads, const uint16_t *k, const uint16_t *v,
+                            uint32_t dim, uint32_t n, float scale, float *scores, float *out);
+typedef void jm_to_half_fn(const float *x, uint16_t *y, uint32_t n);
+typedef void jm_from_half_fn(const uint16_t *x, float *y, uint32_t n);
+
+/* y[i] = a[i] + b[i] */
+typedef void jm_add_fn(const float *a, const float *b, float *y, size_t n);
+
 /* out[i] = gate[i] / (1 + exp(-gate[i])) * up[i] */
 typedef void jm_swiglu_fn(const float *gate, const float *up, float *out, size_t n);
 
@@ -64,6 +74,10 @@ struct jm_cpu_kernels {
     uint32_t k_block; /* B: keys lie as [position / B][dim][B]; 1, 8 or 16 */
     jm_linear_fn *linear;
     jm_attend_fn *attend;
+    jm_attend16_fn *attend16;
+    jm_to_half_fn *to_half;
+    jm_from_half_fn *from_half;
+    jm_add_fn *add;
     jm_swiglu_fn *swiglu;
     jm_gelu_fn *gelu;
     jm_rms_norm_fn *rms_norm;

@@ -305,8 +305,7 @@ static void run_row(const jm_plan *p, const struct jm_step *s, uint32_t r)
         break;
     case JM_OP_ADD_RUN: {
         const float *each = p->steps[n->in[1]].out + p->run_of[r] * cols;
-        for (size_t i = 0; i < cols; i++)
-            y[i] = x[i] + each[i];
+        p->dev->kernels->add(x, each, y, cols);
         break;
     }
     default:
@@ -339,6 +338,15 @@ static struct run run_at(const jm_plan *p, const struct jm_node *n, uint32_t i)
     return u;
 }
 
+/* n keys or values of a cache from number `at` on, as f32. */
+static void copy_cache(const jm_plan *p, const void *cache, size_t at, float *to, size_t n)
+{
+    if (p->lim.kv_format == JM_F16)
+        p->dev->kernels->from_half((const uint16_t *)cache + at, to, (uint32_t)n);
+    else
+        memcpy(to, (const float *)cache + at, n * sizeof *to);
+}
+
 /* One head: the prefix is copied in whole blocks of keys; rows overwrite what is too much. */
 static void lay_out_head(const jm_plan *p, const struct jm_step *s, const struct run *u, uint32_t h)
 {
@@ -349,8 +357,8 @@ static void lay_out_head(const jm_plan *p, const struct jm_step *s, const struct
     float *kr = p->run_k + u->at + h * u->head, *vr = p->run_v + u->at + h * u->head;
     const float *k = p->steps[n->in[1]].out + u->first * width + (size_t)h * dim;
     const float *v = p->steps[n->in[2]].out + u->first * width + (size_t)h * dim;
-    memcpy(kr, s->k_cache + from, blocks * block * dim * sizeof *kr);
-    memcpy(vr, s->v_cache + from, (size_t)u->prefix * dim * sizeof *vr);
+    copy_cache(p, s->k_cache, from, kr, blocks * block * dim);
+    copy_cache(p, s->v_cache, from, vr, (size_t)u->prefix * dim);
     for (uint32_t r = 0; r < u->rows; r++) {
         size_t pos = (size_t)u->prefix + r;
         float *kp = kr + pos / block * block * dim + pos % block;

@@ -31,10 +31,11 @@ struct jm_step {
     int32_t *sum16;
     int16_t *q16; /* with quantise16 */
     float *d16;
-    float *k_cache, *v_cache; /* ATTENTION: [max_slots, n_kv_heads, head_positions, head_dim]; keys
-                               * of k_block positions lie interleaved, see kernels.h */
-    const float *rope;        /* ROPE: [max_context, head_dim], see jm_rope_fn; owned by plan;
-                               * ROPE_PART: [positions, part] */
+    void *k_cache, *v_cache; /* ATTENTION: [max_slots, n_kv_heads, head_positions, head_dim] of
+                              * lim.kv_format; keys of k_block positions lie interleaved, see
+                              * kernels.h */
+    const float *rope;       /* ROPE: [max_context, head_dim], see jm_rope_fn; owned by plan;
+                              * ROPE_PART: [positions, part] */
 };
 
 struct jm_plan {
@@ -65,6 +66,12 @@ struct jm_plan {
     bool by_rows; /* threads have whole sequences, as dealt out */
     struct jm_deal deal;
 };
+
+/* Bytes of a key or value in the caches. */
+static inline size_t jm_cpu_kv_bytes(const jm_plan *p)
+{
+    return p->lim.kv_format == JM_F16 ? sizeof(uint16_t) : sizeof(float);
+}
 
 /* n * m * each zeroed bytes that plan_close frees. NULL: out of memory, or too many. */
 void *jm_cpu_take(jm_plan *p, size_t n, size_t m, size_t each);

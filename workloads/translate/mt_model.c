@@ -52,7 +52,7 @@ jm_status jm_mt_open(const char *path, const struct jm_backend_ops *ops, jm_devi
  * sequences not to wait long for a newcomer's prompt. */
 enum { MIN_ROWS = 256 };
 
-jm_status jm_mt_compile(jm_mt_model *m, uint32_t slots, uint32_t context, jm_err *err)
+jm_status jm_mt_compile(jm_mt_model *m, uint32_t slots, uint32_t context, jm_format kv, jm_err *err)
 {
     if (!m->graph || slots == 0 || context == 0 || context > m->params.context)
         return jm_fail(err, JM_EUSAGE,
@@ -61,7 +61,8 @@ jm_status jm_mt_compile(jm_mt_model *m, uint32_t slots, uint32_t context, jm_err
                        jm_gguf_path(m->file), slots, context, m->params.context);
     m->limits = (struct jm_limits){ .max_rows = slots > MIN_ROWS ? slots : MIN_ROWS,
                                     .max_slots = slots,
-                                    .max_context = context };
+                                    .max_context = context,
+                                    .kv_format = kv };
     jm_status st = m->ops->compile(m->device, m->graph, &m->limits, &m->plan, err);
     if (st != JM_OK)
         return st;

@@ -31,8 +31,9 @@ jm_status jm_mt_open(const char *path, const struct jm_backend_ops *ops, jm_devi
                      jm_mt_model *m, jm_err *err);
 
 /* Compiles the plan, once. slots: sequences at once; context: positions of each, at most the
- * model's. JM_EUSAGE, or as the backend's compile. */
-jm_status jm_mt_compile(jm_mt_model *m, uint32_t slots, uint32_t context, jm_err *err);
+ * model's; kv: format of the keys and values kept. JM_EUSAGE, or as the backend's compile. */
+jm_status jm_mt_compile(jm_mt_model *m, uint32_t slots, uint32_t context, jm_format kv,
+                        jm_err *err);
 
 /* An engine over the plan with the model's stop tokens. */
 jm_status jm_mt_engine(const jm_mt_model *m, uint32_t max_queue,

@@ -318,7 +318,7 @@ static jm_status prepare(jm_workload *w, const struct jm_workload_config *cfg, j
         st = collect(w, cfg->languages, err);
     if (st == JM_OK)
         st = encode_all(w, &context, err);
-    return st == JM_OK ? jm_mt_compile(&w->model, cfg->batch, context, err) : st;
+    return st == JM_OK ? jm_mt_compile(&w->model, cfg->batch, context, cfg->kv_format, err) : st;
 }
 
 static jm_status translate_open(const struct jm_workload_config *cfg, jm_workload **out,

@@ -41,8 +41,8 @@ static jm_status prepare(jm_translator *t, uint32_t batch, jm_err *err)
     if (!jm_mul_size(t->model.longest_token, 3, &bytes) || !jm_add_size(bytes, 12, &bytes) ||
         !(t->out = malloc(bytes)))
         return jm_fail(err, JM_ENOMEM, "translator: out of memory");
-    jm_status st =
-        jm_mt_compile(&t->model, batch, context < LINE_CONTEXT ? context : LINE_CONTEXT, err);
+    jm_status st = jm_mt_compile(&t->model, batch, context < LINE_CONTEXT ? context : LINE_CONTEXT,
+                                 JM_F16, err);
     return st == JM_OK ? jm_mt_engine(&t->model, batch, &ev, &t->engine, err) : st;
 }
 

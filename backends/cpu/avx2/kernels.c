@@ -204,24 +204,38 @@ INLINE float sum_of(__m256 v)
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
-INLINE float dot(const float *a, const float *b, uint32_t n)
+/* Eight keys or values, or one, from number `at` of a cache of f32 or f16 on. */
+INLINE __m256 load_kv(const void *cache, size_t at, const int half)
+{
+    if (half)
+        return _mm256_cvtph_ps(
+            _mm_loadu_si128((const __m128i *)(const void *)((const uint16_t *)cache + at)));
+    return _mm256_loadu_ps((const float *)cache + at);
+}
+
+INLINE float one_kv(const void *cache, size_t at, const int half)
+{
+    return half ? _cvtsh_ss(((const uint16_t *)cache)[at]) : ((const float *)cache)[at];
+}
+
+INLINE float dot(const float *a, const void *b, size_t at, uint32_t n, const int half)
 {
     __m256 s = _mm256_setzero_ps();
     uint32_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        s = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s);
+        s = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), load_kv(b, at + i, half), s);
     float total = sum_of(s);
     for (; i < n; i++)
-        total += a[i] * b[i];
+        total += a[i] * one_kv(b, at + i, half);
     return total;
 }
 
-static void attend_head(const float *q, const float *k, const float *v, uint32_t dim, uint32_t n,
-                        float scale, float *scores, float *out)
+INLINE void attend_head(const float *q, const void *k, const void *v, uint32_t dim, uint32_t n,
+                        float scale, float *scores, float *out, const int half)
 {
     float largest = -INFINITY, total = 0.0f;
     for (uint32_t p = 0; p < n; p++) {
-        scores[p] = dot(q, k + (size_t)p * dim, dim) * scale;
+        scores[p] = dot(q, k, (size_t)p * dim, dim, half) * scale;
         largest = scores[p] > largest ? scores[p] : largest;
     }
     for (uint32_t p = 0; p < n; p++) {
@@ -232,14 +246,14 @@ static void attend_head(const float *q, const float *k, const float *v, uint32_t
     for (; i + LANES <= dim; i += LANES) {
         __m256 s = _mm256_setzero_ps();
         for (uint32_t p = 0; p < n; p++)
-            s = _mm256_fmadd_ps(_mm256_set1_ps(scores[p]), _mm256_loadu_ps(v + (size_t)p * dim + i),
+            s = _mm256_fmadd_ps(_mm256_set1_ps(scores[p]), load_kv(v, (size_t)p * dim + i, half),
                                 s);
         _mm256_storeu_ps(out + i, _mm256_div_ps(s, _mm256_set1_ps(total)));
     }
     for (; i < dim; i++) {
         float s = 0.0f;
         for (uint32_t p = 0; p < n; p++)
-            s += scores[p] * v[(size_t)p * dim + i];
+            s += scores[p] * one_kv(v, (size_t)p * dim + i, half);
         out[i] = s / total;
     }
 }
@@ -248,7 +262,35 @@ static void attend(const float *q, uint32_t n_heads, const float *k, const float
                    uint32_t n, float scale, float *scores, float *out)
 {
     for (uint32_t h = 0; h < n_heads; h++)
-        attend_head(q + (size_t)h * dim, k, v, dim, n, scale, scores, out + (size_t)h * dim);
+        attend_head(q + (size_t)h * dim, k, v, dim, n, scale, scores, out + (size_t)h * dim, 0);
+}
+
+static void attend16(const float *q, uint32_t n_heads, const uint16_t *k, const uint16_t *v,
+                     uint32_t dim, uint32_t n, float scale, float *scores, float *out)
+{
+    for (uint32_t h = 0; h < n_heads; h++)
+        attend_head(q + (size_t)h * dim, k, v, dim, n, scale, scores, out + (size_t)h * dim, 1);
+}
+
+static void add(const float *a, const float *b, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] + b[i];
+}
+
+static void from_half(const uint16_t *x, float *y, uint32_t n)
+{
+    uint32_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        _mm256_storeu_ps(y + i, load_kv(x, i, 1));
+    for (; i < n; i++)
+        y[i] = one_kv(x, i, 1);
+}
+
+static void to_half(const float *x, uint16_t *y, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        y[i] = (uint16_t)_cvtss_sh(x[i], _MM_FROUND_TO_NEAREST_INT);
 }
 
 const struct jm_cpu_kernels jm_cpu_avx2 = {
@@ -257,6 +299,10 @@ const struct jm_cpu_kernels jm_cpu_avx2 = {
     .k_block = 1,
     .linear = linear,
     .attend = attend,
+    .attend16 = attend16,
+    .to_half = to_half,
+    .from_half = from_half,
+    .add = add,
     .swiglu = swiglu,
     .gelu = jm_cpu_gelu,
     .rms_norm = jm_cpu_rms_norm,

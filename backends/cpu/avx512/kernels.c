@@ -526,24 +526,33 @@ static void gelu(const float *x, float *y, size_t n)
     }
 }
 
+/* 16 keys or values, from number `at` of a cache of f32 or f16 on; those not in m are zero. */
+INLINE __m512 load_kv(const void *cache, size_t at, __mmask16 m, const int half)
+{
+    if (half)
+        return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, (const uint16_t *)cache + at));
+    return _mm512_maskz_loadu_ps(m, (const float *)cache + at);
+}
+
 /* scores [H, ld]: scale * q.K of 16 positions at a time, the largest of each head in top. Keys of
  * positions beyond n are whatever lies there; they are masked. */
-INLINE void score_keys(const float *q, const float *k, uint32_t dim, uint32_t n, float scale,
-                       float *scores, size_t ld, float *top, const int H)
+INLINE void score_keys(const float *q, const void *k, uint32_t dim, uint32_t n, float scale,
+                       float *scores, size_t ld, float *top, const int H, const int half)
 {
     __m512 largest[4];
     UNROLL(4)
     for (int h = 0; h < H; h++)
         largest[h] = _mm512_set1_ps(-INFINITY);
-    for (uint32_t p = 0; p < n; p += LANES, k += (size_t)dim * LANES) {
+    for (uint32_t p = 0; p < n; p += LANES) {
+        const size_t at = (size_t)p * dim;
         __m512 even[4], odd[4];
         UNROLL(4)
         for (int h = 0; h < H; h++)
             even[h] = odd[h] = _mm512_setzero_ps();
         uint32_t i = 0;
         for (; i + 2 <= dim; i += 2) {
-            const __m512 k0 = _mm512_loadu_ps(k + i * LANES),
-                         k1 = _mm512_loadu_ps(k + (i + 1) * LANES);
+            const __m512 k0 = load_kv(k, at + i * LANES, 0xffff, half),
+                         k1 = load_kv(k, at + (i + 1) * LANES, 0xffff, half);
             UNROLL(4)
             for (int h = 0; h < H; h++) {
                 const float *qh = q + (size_t)h * dim + i;
@@ -555,7 +564,7 @@ INLINE void score_keys(const float *q, const float *k, uint32_t dim, uint32_t n,
         UNROLL(4)
         for (int h = 0; h < H; h++) {
             if (i < dim)
-                even[h] = _mm512_fmadd_ps(_mm512_loadu_ps(k + i * LANES),
+                even[h] = _mm512_fmadd_ps(load_kv(k, at + i * LANES, 0xffff, half),
                                           _mm512_set1_ps(q[(size_t)h * dim + i]), even[h]);
             __m512 s = _mm512_mul_ps(_mm512_add_ps(even[h], odd[h]), _mm512_set1_ps(scale));
             largest[h] = _mm512_mask_max_ps(largest[h], m, s, largest[h]); /* NaN stays in s */
@@ -582,8 +591,8 @@ INLINE float soften(float *scores, uint32_t n, float top)
 
 /* out [H, dim] = sum_p scores[p] * v[p], 64 columns at a time so that four sums a head run side by
  * side */
-INLINE void weigh_values(const float *v, uint32_t dim, uint32_t n, const float *scores, size_t ld,
-                         const float *inverse, float *out, const int H)
+INLINE void weigh_values(const void *v, uint32_t dim, uint32_t n, const float *scores, size_t ld,
+                         const float *inverse, float *out, const int H, const int half)
 {
     for (uint32_t at = 0; at < dim; at += 4 * LANES) {
         __mmask16 m[4];
@@ -595,11 +604,11 @@ INLINE void weigh_values(const float *v, uint32_t dim, uint32_t n, const float *
         for (int i = 0; i < 4 * H; i++)
             s[i] = _mm512_setzero_ps();
         for (uint32_t p = 0; p < n; p++) {
-            const float *row = v + (size_t)p * dim + at;
+            const size_t row = (size_t)p * dim + at;
             __m512 x[4];
             UNROLL(4)
             for (int j = 0; j < 4; j++)
-                x[j] = _mm512_maskz_loadu_ps(m[j], row + j * LANES);
+                x[j] = load_kv(v, row + (size_t)j * LANES, m[j], half);
             UNROLL(4)
             for (int h = 0; h < H; h++) {
                 const __m512 e = _mm512_set1_ps(scores[(size_t)h * ld + p]);
@@ -615,28 +624,63 @@ INLINE void weigh_values(const float *v, uint32_t dim, uint32_t n, const float *
     }
 }
 
-INLINE void attend_heads(const float *q, const float *k, const float *v, uint32_t dim, uint32_t n,
-                         float scale, float *scores, float *out, const int H)
+INLINE void attend_heads(const float *q, const void *k, const void *v, uint32_t dim, uint32_t n,
+                         float scale, float *scores, float *out, const int H, const int half)
 {
     const size_t ld = (n + LANES - 1) & ~(size_t)(LANES - 1);
     float top[4], inverse[4];
-    score_keys(q, k, dim, n, scale, scores, ld, top, H);
+    score_keys(q, k, dim, n, scale, scores, ld, top, H, half);
     UNROLL(4)
     for (int h = 0; h < H; h++)
         inverse[h] = soften(scores + (size_t)h * ld, n, top[h]);
-    weigh_values(v, dim, n, scores, ld, inverse, out, H);
+    weigh_values(v, dim, n, scores, ld, inverse, out, H, half);
+}
+
+INLINE void attend_all(const float *q, uint32_t n_heads, const void *k, const void *v, uint32_t dim,
+                       uint32_t n, float scale, float *scores, float *out, const int half)
+{
+    uint32_t h = 0;
+    for (; h + 4 <= n_heads; h += 4, q += 4 * dim, out += 4 * dim)
+        attend_heads(q, k, v, dim, n, scale, scores, out, 4, half);
+    for (; h + 2 <= n_heads; h += 2, q += 2 * dim, out += 2 * dim)
+        attend_heads(q, k, v, dim, n, scale, scores, out, 2, half);
+    for (; h < n_heads; h++, q += dim, out += dim)
+        attend_heads(q, k, v, dim, n, scale, scores, out, 1, half);
 }
 
 static void attend(const float *q, uint32_t n_heads, const float *k, const float *v, uint32_t dim,
                    uint32_t n, float scale, float *scores, float *out)
 {
-    uint32_t h = 0;
-    for (; h + 4 <= n_heads; h += 4)
-        attend_heads(q + (size_t)h * dim, k, v, dim, n, scale, scores, out + (size_t)h * dim, 4);
-    for (; h + 2 <= n_heads; h += 2)
-        attend_heads(q + (size_t)h * dim, k, v, dim, n, scale, scores, out + (size_t)h * dim, 2);
-    for (; h < n_heads; h++)
-        attend_heads(q + (size_t)h * dim, k, v, dim, n, scale, scores, out + (size_t)h * dim, 1);
+    attend_all(q, n_heads, k, v, dim, n, scale, scores, out, 0);
+}
+
+static void attend16(const float *q, uint32_t n_heads, const uint16_t *k, const uint16_t *v,
+                     uint32_t dim, uint32_t n, float scale, float *scores, float *out)
+{
+    attend_all(q, n_heads, k, v, dim, n, scale, scores, out, 1);
+}
+
+static void add(const float *a, const float *b, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] + b[i];
+}
+
+static void from_half(const uint16_t *x, float *y, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i += LANES) {
+        const __mmask16 m = first(n - i);
+        _mm512_mask_storeu_ps(y + i, m, load_kv(x, i, m, 1));
+    }
+}
+
+static void to_half(const float *x, uint16_t *y, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i += LANES) {
+        const __mmask16 m = first(n - i);
+        const __m512 v = _mm512_maskz_loadu_ps(m, x + i);
+        _mm256_mask_storeu_epi16(y + i, m, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+    }
 }
 
 /* ---- rows ---- */
@@ -729,6 +773,10 @@ const struct jm_cpu_kernels jm_cpu_avx512 = {
     .k_block = LANES,
     .linear = linear,
     .attend = attend,
+    .attend16 = attend16,
+    .to_half = to_half,
+    .from_half = from_half,
+    .add = add,
     .swiglu = swiglu,
     .gelu = gelu,
     .rms_norm = rms_norm,

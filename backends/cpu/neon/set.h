@@ -315,23 +315,39 @@ static void swiglu(const float *gate, const float *up, float *out, size_t n)
     }
 }
 
-INLINE float dot(const float *a, const float *b, uint32_t n)
+/* Four keys or values, or one, from number `at` of a cache of f32 or f16 on. */
+INLINE float32x4_t load_kv(const void *cache, size_t at, const int half)
+{
+    if (half)
+        return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const uint16_t *)cache + at)));
+    return vld1q_f32((const float *)cache + at);
+}
+
+INLINE float one_kv(const void *cache, size_t at, const int half)
+{
+    if (half)
+        return vgetq_lane_f32(
+            vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(((const uint16_t *)cache)[at]))), 0);
+    return ((const float *)cache)[at];
+}
+
+INLINE float dot(const float *a, const void *b, size_t at, uint32_t n, const int half)
 {
     float32x4_t s0 = vdupq_n_f32(0), s1 = s0;
     uint32_t i = 0;
     for (; i + 2 * LANES <= n; i += 2 * LANES) {
-        s0 = vfmaq_f32(s0, vld1q_f32(a + i), vld1q_f32(b + i));
-        s1 = vfmaq_f32(s1, vld1q_f32(a + i + LANES), vld1q_f32(b + i + LANES));
+        s0 = vfmaq_f32(s0, vld1q_f32(a + i), load_kv(b, at + i, half));
+        s1 = vfmaq_f32(s1, vld1q_f32(a + i + LANES), load_kv(b, at + i + LANES, half));
     }
     float total = vaddvq_f32(vaddq_f32(s0, s1));
     for (; i < n; i++)
-        total += a[i] * b[i];
+        total += a[i] * one_kv(b, at + i, half);
     return total;
 }
 
 /* out [dim] = sum of scores[p] * v[p] / total, 16 columns at a time. */
-INLINE void weigh_values(const float *v, uint32_t dim, uint32_t n, const float *scores,
-                         float inverse, float *out)
+INLINE void weigh_values(const void *v, uint32_t dim, uint32_t n, const float *scores,
+                         float inverse, float *out, const int half)
 {
     uint32_t i = 0;
     for (; i + 4 * LANES <= dim; i += 4 * LANES) {
@@ -339,7 +355,8 @@ INLINE void weigh_values(const float *v, uint32_t dim, uint32_t n, const float *
         for (uint32_t p = 0; p < n; p++) {
 #pragma GCC unroll 4
             for (uint32_t j = 0; j < 4; j++)
-                s[j] = vfmaq_n_f32(s[j], vld1q_f32(v + (size_t)p * dim + i + j * LANES), scores[p]);
+                s[j] =
+                    vfmaq_n_f32(s[j], load_kv(v, (size_t)p * dim + i + j * LANES, half), scores[p]);
         }
 #pragma GCC unroll 4
         for (uint32_t j = 0; j < 4; j++)
@@ -348,18 +365,18 @@ INLINE void weigh_values(const float *v, uint32_t dim, uint32_t n, const float *
     for (; i < dim; i++) {
         float s = 0.0f;
         for (uint32_t p = 0; p < n; p++)
-            s += scores[p] * v[(size_t)p * dim + i];
+            s += scores[p] * one_kv(v, (size_t)p * dim + i, half);
         out[i] = s * inverse;
     }
 }
 
-static void attend(const float *q, uint32_t n_heads, const float *k, const float *v, uint32_t dim,
-                   uint32_t n, float scale, float *scores, float *out)
+INLINE void attend_all(const float *q, uint32_t n_heads, const void *k, const void *v, uint32_t dim,
+                       uint32_t n, float scale, float *scores, float *out, const int half)
 {
     for (uint32_t h = 0; h < n_heads; h++, q += dim, out += dim) {
         float largest = -INFINITY, total = 0;
         for (uint32_t p = 0; p < n; p++) {
-            scores[p] = dot(q, k + (size_t)p * dim, dim) * scale;
+            scores[p] = dot(q, k, (size_t)p * dim, dim, half) * scale;
             largest = scores[p] > largest ? scores[p] : largest;
         }
         for (uint32_t p = 0; p < n; p += LANES) {
@@ -369,13 +386,46 @@ static void attend(const float *q, uint32_t n_heads, const float *k, const float
         }
         for (uint32_t p = 0; p < n; p++)
             total += scores[p];
-        weigh_values(v, dim, n, scores, 1.0f / total, out);
+        weigh_values(v, dim, n, scores, 1.0f / total, out, half);
     }
+}
+
+static void attend(const float *q, uint32_t n_heads, const float *k, const float *v, uint32_t dim,
+                   uint32_t n, float scale, float *scores, float *out)
+{
+    attend_all(q, n_heads, k, v, dim, n, scale, scores, out, 0);
+}
+
+static void attend16(const float *q, uint32_t n_heads, const uint16_t *k, const uint16_t *v,
+                     uint32_t dim, uint32_t n, float scale, float *scores, float *out)
+{
+    attend_all(q, n_heads, k, v, dim, n, scale, scores, out, 1);
+}
+
+static void add(const float *a, const float *b, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] + b[i];
+}
+
+static void from_half(const uint16_t *x, float *y, uint32_t n)
+{
+    uint32_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vst1q_f32(y + i, load_kv(x, i, 1));
+    for (; i < n; i++)
+        y[i] = one_kv(x, i, 1);
+}
+
+static void to_half(const float *x, uint16_t *y, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        y[i] = vget_lane_u16(vreinterpret_u16_f16(vcvt_f16_f32(vdupq_n_f32(x[i]))), 0);
 }
 
 static void rms_norm(const float *x, const float *w, float eps, float *out, uint32_t n)
 {
-    float r = 1.0f / sqrtf(dot(x, x, n) / (float)n + eps);
+    float r = 1.0f / sqrtf(dot(x, x, 0, n, 0) / (float)n + eps);
     uint32_t i = 0;
     for (; i + LANES <= n; i += LANES)
         vst1q_f32(out + i, vmulq_f32(vmulq_n_f32(vld1q_f32(x + i), r), vld1q_f32(w + i)));
@@ -434,7 +484,8 @@ static void quantise(const float *x, uint32_t cols, int8_t *q, float *d, int32_t
 #define JM_NEON_SET(set_name)                                                                      \
     {                                                                                              \
         .isa = set_name, .pack = { .group = GROUP, .f16 = JM_PACK_F16 }, .k_block = 1,             \
-        .linear = linear, .attend = attend, .swiglu = swiglu, .gelu = jm_cpu_gelu,                 \
+        .linear = linear, .attend = attend, .attend16 = attend16, .to_half = to_half,              \
+        .from_half = from_half, .add = add, .swiglu = swiglu, .gelu = jm_cpu_gelu,                 \
         .rms_norm = rms_norm, .rope = rope, .argmax = jm_cpu_argmax, .quantise = quantise          \
     }
 

@@ -85,6 +85,56 @@ static void attend(const float *q, uint32_t n_heads, const float *k, const float
         attend_head(q + (size_t)h * dim, k, v, dim, n, scale, scores, out + (size_t)h * dim);
 }
 
+/* The same over a cache of f16: one head's keys and values of a position at a time. */
+static void attend16_head(const float *q, const uint16_t *k, const uint16_t *v, uint32_t dim,
+                          uint32_t n, float scale, float *scores, float *out)
+{
+    double largest = -INFINITY, total = 0;
+    for (uint32_t p = 0; p < n; p++) {
+        double s = 0;
+        for (uint32_t i = 0; i < dim; i++)
+            s += (double)q[i] * jm_f16_to_f32(k[(size_t)p * dim + i]);
+        scores[p] = (float)(s * scale);
+        largest = fmax(largest, scores[p]);
+    }
+    for (uint32_t p = 0; p < n; p++) {
+        double e = exp(scores[p] - largest);
+        scores[p] = (float)e;
+        total += e;
+    }
+    for (uint32_t i = 0; i < dim; i++) {
+        double s = 0;
+        for (uint32_t p = 0; p < n; p++)
+            s += (double)scores[p] * jm_f16_to_f32(v[(size_t)p * dim + i]);
+        out[i] = (float)(s / total);
+    }
+}
+
+static void attend16(const float *q, uint32_t n_heads, const uint16_t *k, const uint16_t *v,
+                     uint32_t dim, uint32_t n, float scale, float *scores, float *out)
+{
+    for (uint32_t h = 0; h < n_heads; h++)
+        attend16_head(q + (size_t)h * dim, k, v, dim, n, scale, scores, out + (size_t)h * dim);
+}
+
+static void add(const float *a, const float *b, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] + b[i];
+}
+
+static void from_half(const uint16_t *x, float *y, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        y[i] = jm_f16_to_f32(x[i]);
+}
+
+static void to_half(const float *x, uint16_t *y, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        y[i] = jm_f32_to_f16(x[i]);
+}
+
 static void swiglu(const float *gate, const float *up, float *out, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -186,6 +236,10 @@ const struct jm_cpu_kernels jm_cpu_scalar = {
     .k_block = 1,
     .linear = linear,
     .attend = attend,
+    .attend16 = attend16,
+    .to_half = to_half,
+    .from_half = from_half,
+    .add = add,
     .swiglu = swiglu,
     .gelu = jm_cpu_gelu,
     .rms_norm = jm_cpu_rms_norm,
