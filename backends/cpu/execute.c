@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running a plan: every thread walks all steps and does its part of each. How a batch is cut is
  * decided once for each: by columns, where all threads meet between steps and each weight is read
- * once; or by rows, where each thread takes whole sequences through the whole network and meets
- * nobody, but reads all weights. */
+ * once; or by rows, where each thread takes whole sequences or pictures through the whole network
+ * and meets nobody, but reads all weights. */
 #include <math.h>
 #include <string.h>
 
@@ -29,7 +29,7 @@ static struct share share_of(uint32_t n, uint32_t m, uint32_t members)
 /* What one thread does of a batch. */
 struct part {
     uint32_t m;
-    bool alone;            /* its rows are whole sequences, and it makes all columns of them */
+    bool alone; /* its rows are whole sequences or runs, and it makes all columns of them */
     struct share share[3]; /* its rows, by enum jm_rows */
 };
 
@@ -240,6 +240,17 @@ static void quantise_late(jm_plan *p, struct jm_step *s, const struct part *w)
         jm_cpu_quantise_part(p, s, r, 0, n->cols);
 }
 
+/* The runs that begin in some rows. */
+static struct share runs_of(const struct jm_batch *b, struct share rows)
+{
+    struct share runs = { 0 };
+    while (runs.from < b->n_runs && b->run[runs.from] < rows.from)
+        runs.from++;
+    for (runs.to = runs.from; runs.to < b->n_runs && b->run[runs.to] < rows.to;)
+        runs.to++;
+    return runs;
+}
+
 static struct part part_of(const jm_plan *p, uint32_t m)
 {
     const struct jm_batch *b = p->batch;
@@ -252,8 +263,17 @@ static struct part part_of(const jm_plan *p, uint32_t m)
         w.share[JM_ROWS_ALL] = (struct share){ .from = p->cut[m], .to = p->cut[m + 1] };
         w.share[JM_ROWS_GATHERED] =
             (struct share){ .from = p->gather_cut[m], .to = p->gather_cut[m + 1] };
+        w.share[JM_ROWS_RUN] = runs_of(b, w.share[JM_ROWS_ALL]);
     }
     return w;
+}
+
+/* The runs that a thread attends, or has a part in. */
+static struct jm_cpu_runs runs_for(const struct part *w)
+{
+    return (struct jm_cpu_runs){ .from = w->share[JM_ROWS_RUN].from,
+                                 .to = w->share[JM_ROWS_RUN].to,
+                                 .alone = w->alone };
 }
 
 static void run_member(void *arg, uint32_t m)
@@ -274,27 +294,31 @@ static void run_member(void *arg, uint32_t m)
         else if (s->by_columns)
             run_columns(p, s, &w);
         else if (jm_cpu_picture_runs(s))
-            jm_cpu_picture_run(p, s, rows.from, rows.to, m);
+            jm_cpu_picture_run(p, s, rows.from, rows.to, runs_for(&w), m);
         else
             run_rows(p, s, rows);
         quantise_late(p, s, &w);
     }
 }
 
-/* Cuts a batch of text between sequences into parts that cost about the same; a gathered row costs
- * more, since it meets the head. false: it cannot be cut well, or there is too little of it. */
+/* Cuts a batch between sequences, or between runs where there are some, into parts that cost about
+ * the same; a gathered row costs more, since it meets the head. false: it cannot be cut well, or
+ * there is too little of it. */
 static bool cut_by_rows(jm_plan *p, const struct jm_batch *b)
 {
-    uint32_t members = jm_team_size(p->dev->team), m = 1, g = 0;
+    uint32_t members = jm_team_size(p->dev->team), m = 1, g = 0, run = 0;
     const uint64_t *cost = p->row_cost;
     uint64_t total = b->n_rows * cost[JM_ROWS_ALL] + b->n_gather * cost[JM_ROWS_GATHERED];
     uint64_t most = total / members + total / (members * 4), done = 0, last = 0;
     uint32_t least = p->weight_bytes <= CACHED_BYTES ? CACHED_ROWS : MEMORY_ROWS;
-    if (b->n_runs > 0 || b->n_rows / members < least)
+    if (b->n_rows / members < least)
         return false;
     p->cut[0] = p->gather_cut[0] = 0;
     for (uint32_t r = 0; r < b->n_rows && m < members; r++) {
-        bool starts = r > 0 && b->slot[r] != b->slot[r - 1];
+        while (run < b->n_runs && b->run[run] < r)
+            run++;
+        bool starts = r > 0 && (b->n_runs == 0 ? b->slot[r] != b->slot[r - 1]
+                                               : run < b->n_runs && b->run[run] == r);
         if (starts && done >= total / members * m) {
             if (done - last > most)
                 return false;
