@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Draws with the bundled picture model in plain PyTorch on the CPU: a yardstick for joulemark's speed,
-and a second opinion on its pictures. Needs torch and numpy; see README.md beside this file.
+and a second opinion on its pictures. Needs torch and numpy; see pictures.md beside this file.
 
     pytorch_u1.py MODEL.gguf --ids 0,4602,968,1560,2 --noise noise.f32 --check xpred0.f32
     pytorch_u1.py MODEL.gguf --batch 8 --threads 2 --steps 16
