@@ -550,6 +550,79 @@ static void test_refused_graphs(void)
     weight_free(&v);
 }
 
+/* ---- runs cut between threads ---- */
+
+enum { CUT_DIM = 32, CUT_COLS = KV * CUT_DIM, CUT_ROWS = 44 };
+
+/* A picture entry with everything that a run has: its own row, its cache, its neighbours. */
+static jm_graph *run_graph(const struct weight *w, const struct weight *wide)
+{
+    jm_graph *g = jm_graph_new();
+    jm_value t = jm_input(g, CUT_COLS, JM_ROWS_ALL);
+    (void)jm_attention(g, t, t, t, KV, KV, CUT_DIM, 1);
+    (void)jm_graph_entry(g);
+    jm_value x = jm_linear(g, jm_input(g, CUT_COLS, JM_ROWS_ALL), &w->t);
+    x = jm_add_run(g, x, jm_silu(g, jm_linear(g, jm_input(g, CUT_COLS, JM_ROWS_RUN), &w->t)));
+    jm_value q = jm_linear(g, x, &wide->t), k = jm_linear(g, x, &w->t);
+    x = jm_add(g, x, jm_attend_run(g, k, k, x, KV, KV, CUT_DIM, 0.2f, 0));
+    (void)jm_graph_output(g, jm_swiglu(g, q, jm_linear(g, x, &wide->t)));
+    CU_ASSERT_EQUAL_FATAL(jm_graph_check(g, NULL), JM_OK);
+    return g;
+}
+
+/* Four runs of eleven rows: two threads take two each, three must share all. */
+static void draw_runs(uint32_t threads, const jm_graph *g, const struct attention *a,
+                      const float *each, float *got)
+{
+    static const uint32_t equal[] = { 0, 11, 22, 33 };
+    struct jm_device_options opt = { .threads = threads };
+    jm_device *dev = NULL;
+    CU_ASSERT_EQUAL_FATAL(backend.ops->open(0, &opt, &dev, NULL), JM_OK);
+    jm_plan *p = compile(dev, g);
+    fill_caches(a, p);
+    struct jm_batch b = make_batch(NULL);
+    for (uint32_t r = 0; r < CUT_ROWS; r++) {
+        slot[r] = r / 11 % 3;
+        pos[r] = 5 + r / 11;
+    }
+    b.n_rows = CUT_ROWS;
+    b.run = equal;
+    b.entry = 1;
+    b.input[0] = NULL;
+    b.input[1] = a->k;
+    b.input[2] = each;
+    for (int twice = 0; twice < 2; twice++)
+        execute(p, &b);
+    CU_ASSERT_EQUAL(backend.ops->fetch(p, 0, 0, CUT_ROWS, got, NULL), JM_OK);
+    backend.ops->plan_close(p);
+    backend.ops->close(dev);
+}
+
+static void test_threads_agree(void)
+{
+    enum { N = CUT_ROWS * 2 * CUT_COLS };
+    static const jm_format formats[] = { JM_F16, JM_Q8_0 };
+    static float want[N], got[N];
+    for (size_t f = 0; f < 2; f++) {
+        struct attention a = make_attention(CUT_DIM);
+        struct weight w = random_weight(formats[f], CUT_COLS, CUT_COLS),
+                      wide = random_weight(formats[f], 2 * CUT_COLS, CUT_COLS);
+        float *each = random_floats(4 * CUT_COLS, 1);
+        jm_graph *g = run_graph(&w, &wide);
+        draw_runs(1, g, &a, each, want);
+        for (uint32_t threads = 2; threads <= 4; threads++) {
+            memset(got, 0, sizeof got);
+            draw_runs(threads, g, &a, each, got);
+            CU_ASSERT_EQUAL(memcmp(want, got, sizeof want), 0);
+        }
+        jm_graph_free(g);
+        weight_free(&w);
+        weight_free(&wide);
+        free(each);
+        free_attention(&a);
+    }
+}
+
 int main(void)
 {
     const char *name = getenv("JM_TEST_BACKEND");
@@ -575,6 +648,7 @@ int main(void)
     CU_add_test(s, "silu and gelu", test_silu_gelu);
     CU_add_test(s, "add_run and transpose", test_add_run_transpose);
     CU_add_test(s, "attention of a run", test_attend_run);
+    CU_add_test(s, "the same on any number of threads", test_threads_agree);
     CU_add_test(s, "refused batches", test_refused_batches);
     CU_add_test(s, "refused graphs", test_refused_graphs);
     CU_basic_set_mode(CU_BRM_VERBOSE);

@@ -44,8 +44,9 @@ void jm_deal_place(struct jm_deal *d, uint32_t members, const struct jm_limits *
     for (int i = 0; i < ARRAYS; i++, w += rows)
         *arrays[i] = w;
     d->region = rows / members;
-    d->rows = w;
-    d->gathered = w + members;
+    d->at = w;
+    d->rows = w + members;
+    d->gathered = d->rows + members;
     d->seen = d->gathered + members;
     d->owner = d->seen + lim->max_slots;
 }
@@ -191,6 +192,7 @@ bool jm_deal_out(struct jm_deal *d, const struct jm_batch *in, const struct jm_d
         return false;
     for (uint32_t m = 0; m < d->members; m++) {
         uint32_t at = m * d->region, gather = at;
+        d->at[m] = at;
         for (uint32_t i = 0; i < n; i++) {
             const struct jm_dealt *s = &d->seq[i];
             if (s->member != m)
@@ -200,6 +202,7 @@ bool jm_deal_out(struct jm_deal *d, const struct jm_batch *in, const struct jm_d
             gather += s->n_gather;
         }
     }
+    d->moved = true;
     d->batch = *in;
     d->batch.token = in->token ? d->token : NULL;
     d->batch.slot = d->slot;
@@ -208,4 +211,27 @@ bool jm_deal_out(struct jm_deal *d, const struct jm_batch *in, const struct jm_d
     d->batch.pos_w = in->pos_w ? d->pos_w : NULL;
     d->batch.gather = d->gather;
     return true;
+}
+
+bool jm_deal_runs(struct jm_deal *d, const struct jm_batch *in, const struct jm_deal_terms *terms)
+{
+    uint32_t m = 0, first = 0;
+    uint64_t share = in->n_rows / d->members;
+    if (in->n_gather > 0 || in->n_runs < d->members || share < terms->least_rows)
+        return false;
+    for (uint32_t i = 0; i < in->n_runs; i++) {
+        uint32_t end = i + 1 < in->n_runs ? in->run[i + 1] : in->n_rows;
+        bool last = i + 1 == in->n_runs;
+        if (!last && (m + 1 == d->members || end < (uint64_t)in->n_rows * (m + 1) / d->members))
+            continue;
+        if (end - first > share + share / 4)
+            return false;
+        d->at[m] = first;
+        d->rows[m] = end - first;
+        d->gathered[m++] = 0;
+        first = end;
+    }
+    d->moved = false;
+    d->batch = *in;
+    return m == d->members;
 }

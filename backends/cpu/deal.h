@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dealing a batch of text out: each thread gets whole sequences, and takes them through the whole
+/* Dealing a batch out: each thread gets whole sequences or runs, and takes them through the whole
  * network without meeting the others. */
 #ifndef JM_BACKENDS_CPU_DEAL_H
 #define JM_BACKENDS_CPU_DEAL_H
@@ -12,7 +12,9 @@
 struct jm_deal {
     uint32_t members;
     struct jm_batch batch;     /* over the arrays below */
+    bool moved;                /* rows are not where the caller has them */
     uint32_t region;           /* rows from the first of one member to that of the next */
+    uint32_t *at;              /* [members] first row, and first gathered row, of each one */
     uint32_t *rows, *gathered; /* [members] how many each one has */
     uint32_t *row_at;          /* [max_rows] where row r of the caller's batch went */
     uint32_t *gather_at;       /* [max_rows] where gathered row i went */
@@ -39,5 +41,8 @@ void jm_deal_place(struct jm_deal *d, uint32_t members, const struct jm_limits *
  * member's rows begin at a fixed place, so that none writes what lies in another's cache. false: it
  * has no sequences to deal, or too little or too uneven work to pay. */
 bool jm_deal_out(struct jm_deal *d, const struct jm_batch *in, const struct jm_deal_terms *terms);
+/* The same for a batch with runs, which stay where they are: each thread gets whole runs that stand
+ * together. */
+bool jm_deal_runs(struct jm_deal *d, const struct jm_batch *in, const struct jm_deal_terms *terms);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running a plan: every thread walks all steps and does its part of each. How a batch is cut is
  * decided once for each: by columns, where all threads meet between steps and each weight is read
- * once; or by rows, where each thread takes whole sequences through the whole network and meets
- * nobody, but reads all weights. */
+ * once; or by rows, where each thread takes whole sequences or pictures through the whole network
+ * and meets nobody, but reads all weights. */
 #include <math.h>
 #include <string.h>
 
@@ -29,7 +29,7 @@ static struct share share_of(uint32_t n, uint32_t m, uint32_t members)
 /* What one thread does of a batch. */
 struct part {
     uint32_t m;
-    bool alone;            /* its rows are whole sequences, and it makes all columns of them */
+    bool alone; /* its rows are whole sequences or runs, and it makes all columns of them */
     struct share share[3]; /* its rows, by enum jm_rows */
 };
 
@@ -279,6 +279,17 @@ static void quantise_late(jm_plan *p, struct jm_step *s, const struct part *w)
         jm_cpu_quantise_part(p, s, r, 0, n->cols);
 }
 
+/* The runs that begin in some rows. */
+static struct share runs_of(const struct jm_batch *b, struct share rows)
+{
+    struct share runs = { 0 };
+    while (runs.from < b->n_runs && b->run[runs.from] < rows.from)
+        runs.from++;
+    for (runs.to = runs.from; runs.to < b->n_runs && b->run[runs.to] < rows.to;)
+        runs.to++;
+    return runs;
+}
+
 static struct part part_of(const jm_plan *p, uint32_t m)
 {
     const struct jm_batch *b = p->batch;
@@ -288,11 +299,20 @@ static struct part part_of(const jm_plan *p, uint32_t m)
     w.share[JM_ROWS_GATHERED] = share_of(b->n_gather, m, members);
     w.share[JM_ROWS_RUN] = share_of(b->n_runs, m, members);
     if (p->by_rows) {
-        uint32_t at = m * p->deal.region;
+        uint32_t at = p->deal.at[m];
         w.share[JM_ROWS_ALL] = (struct share){ .from = at, .to = at + p->deal.rows[m] };
         w.share[JM_ROWS_GATHERED] = (struct share){ .from = at, .to = at + p->deal.gathered[m] };
+        w.share[JM_ROWS_RUN] = runs_of(b, w.share[JM_ROWS_ALL]);
     }
     return w;
+}
+
+/* The runs that a thread attends, or has a part in. */
+static struct jm_cpu_runs runs_for(const struct part *w)
+{
+    return (struct jm_cpu_runs){ .from = w->share[JM_ROWS_RUN].from,
+                                 .to = w->share[JM_ROWS_RUN].to,
+                                 .alone = w->alone };
 }
 
 static void run_member(void *arg, uint32_t m)
@@ -313,7 +333,7 @@ static void run_member(void *arg, uint32_t m)
         else if (s->by_columns)
             run_columns(p, s, &w);
         else if (jm_cpu_picture_runs(s))
-            jm_cpu_picture_run(p, s, rows.from, rows.to, m);
+            jm_cpu_picture_run(p, s, rows.from, rows.to, runs_for(&w), m);
         else
             run_rows(p, s, rows);
         quantise_late(p, s, &w);
@@ -367,7 +387,9 @@ jm_status jm_cpu_fetch(jm_plan *p, uint32_t out, uint32_t first, uint32_t n, voi
     size_t row = s->node.cols * sizeof(float); /* an i32 is as large */
     const uint32_t *at = s->node.rows == JM_ROWS_ALL ? p->deal.row_at : p->deal.gather_at;
     for (uint32_t r = 0; r < n; r++) {
-        size_t from = p->by_rows && first + r < rows_of(s, p->batch) ? at[first + r] : first + r;
+        size_t from = p->by_rows && p->deal.moved && first + r < rows_of(s, p->batch)
+                          ? at[first + r]
+                          : first + r;
         memcpy((char *)dst + r * row, (const char *)s->out + from * row, row);
     }
     return JM_OK;

@@ -387,24 +387,33 @@ static void attend_task(jm_plan *p, struct jm_step *s, const struct run *u, uint
         memcpy(s->out + at + (size_t)r * n->cols, out + r * wide, wide * sizeof *q);
 }
 
-static void run_attend(jm_plan *p, struct jm_step *s, uint32_t m)
+/* Whether a thread does the next task of those that all share, or of its own. */
+static bool takes(const jm_plan *p, struct jm_cpu_runs runs, uint32_t *task, uint32_t m)
+{
+    return runs.alone || (*task)++ % jm_team_size(p->dev->team) == m;
+}
+
+static void run_attend(jm_plan *p, struct jm_step *s, struct jm_cpu_runs runs, uint32_t m)
 {
     const struct jm_node *n = &s->node;
-    uint32_t members = jm_team_size(p->dev->team), task = 0;
-    for (uint32_t i = 0; i < p->batch->n_runs; i++) {
+    uint32_t task = 0;
+    if (!runs.alone)
+        runs = (struct jm_cpu_runs){ .to = p->batch->n_runs };
+    for (uint32_t i = runs.from; i < runs.to; i++) {
         const struct run u = run_at(p, n, i);
         for (uint32_t h = 0; h < n->n_kv_heads; h++) {
-            if (task++ % members == m)
+            if (takes(p, runs, &task, m))
                 lay_out_head(p, s, &u, h);
         }
     }
-    jm_team_barrier(p->dev->team, m);
+    if (!runs.alone)
+        jm_team_barrier(p->dev->team, m);
     task = 0;
-    for (uint32_t i = 0; i < p->batch->n_runs; i++) {
+    for (uint32_t i = runs.from; i < runs.to; i++) {
         const struct run u = run_at(p, n, i);
         for (uint32_t h = 0; h < n->n_kv_heads; h++) {
             for (uint32_t row = 0; row < u.rows; row += ATTEND_ROWS) {
-                if (task++ % members == m)
+                if (takes(p, runs, &task, m))
                     attend_task(p, s, &u, row, h, m);
             }
         }
@@ -416,10 +425,11 @@ bool jm_cpu_picture_runs(const struct jm_step *s)
     return s->node.op >= JM_OP_INPUT;
 }
 
-void jm_cpu_picture_run(jm_plan *p, struct jm_step *s, uint32_t from, uint32_t to, uint32_t m)
+void jm_cpu_picture_run(jm_plan *p, struct jm_step *s, uint32_t from, uint32_t to,
+                        struct jm_cpu_runs runs, uint32_t m)
 {
     if (s->node.op == JM_OP_ATTEND_RUN) {
-        run_attend(p, s, m);
+        run_attend(p, s, runs, m);
         return;
     }
     for (uint32_t r = from; r < to; r++) {

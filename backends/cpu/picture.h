@@ -21,10 +21,15 @@ size_t jm_cpu_picture_scratch(const struct jm_plan *p);
 
 /* Whether jm_cpu_picture_run runs the step; otherwise execute.c does. */
 bool jm_cpu_picture_runs(const struct jm_step *s);
+/* Whether a thread does all of runs [from, to) by itself; otherwise all threads share all runs. */
+struct jm_cpu_runs {
+    uint32_t from, to;
+    bool alone;
+};
 /* Thread m's part of a step, rows [from, to) of it unless it attends; the caller puts the barrier
  * before, and quantises what ATTEND_RUN makes. */
 void jm_cpu_picture_run(struct jm_plan *p, struct jm_step *s, uint32_t from, uint32_t to,
-                        uint32_t m);
+                        struct jm_cpu_runs runs, uint32_t m);
 /* Adds a linear's bias to outputs [from, to) of some rows y [rows, outputs]. */
 void jm_cpu_add_bias(const struct jm_step *s, float *y, uint32_t rows, uint32_t from, uint32_t to);
 

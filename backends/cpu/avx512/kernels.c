@@ -284,7 +284,7 @@ INLINE __m512 halves_to_ps(const uint8_t *p)
 INLINE void store_tile(const struct jm_packed *w, const __m512 *sum, uint32_t row, float *y,
                        size_t ldy, uint32_t g, const int R, const int G)
 {
-    UNROLL(8)
+    UNROLL(12)
     for (int i = 0; i < R * G; i++) {
         uint32_t o = (g + (uint32_t)(i % G)) * LANES;
         store(y + (size_t)(row + (uint32_t)(i / G)) * ldy + o, sum[i], w->t.rows - o);
@@ -299,26 +299,26 @@ INLINE void tile_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_
     const uint8_t *p = w->data + g * w->group_bytes;
     const int8_t *q = x->q + (size_t)row * x->cols;
     const float *dx = x->d + (size_t)row * n, *dsum = x->dsum + (size_t)row * n;
-    __m512 sum[8];
-    UNROLL(8)
+    __m512 sum[12];
+    UNROLL(12)
     for (int i = 0; i < R * G; i++)
         sum[i] = _mm512_setzero_ps();
     for (uint32_t b = 0; b < n; b++) {
-        __m512i acc[8];
-        __m512 scale[8], offset[8];
-        UNROLL(8)
+        __m512i acc[12];
+        __m512 scale[4], offset[4];
+        UNROLL(12)
         for (int i = 0; i < R * G; i++)
             acc[i] = _mm512_setzero_si512();
         dot_block(acc, p + (size_t)b * 256, w->group_bytes, (const uint8_t *)q + b * BLOCK, x->cols,
                   R, G, JM_PACK_Q4);
-        UNROLL(8)
+        UNROLL(4)
         for (int j = 0; j < G; j++) {
             const uint8_t *s = p + (size_t)j * w->group_bytes + w->scales + b / 8 * 20 * LANES;
             scale[j] = _mm512_mul_ps(halves_to_ps(s), bytes_to_ps(s + (4 + b % 8) * LANES));
             offset[j] =
                 _mm512_mul_ps(halves_to_ps(s + 2 * LANES), bytes_to_ps(s + (12 + b % 8) * LANES));
         }
-        UNROLL(8)
+        UNROLL(12)
         for (int i = 0; i < R * G; i++) {
             const size_t at = (size_t)(i / G) * n + b;
             sum[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i]),
@@ -338,97 +338,114 @@ INLINE __m512i six_bits(const uint8_t *p, const int i)
     return _mm512_or_si512(run_of(low, i / 4, JM_PACK_Q4), _mm512_slli_epi16(two, 4));
 }
 
+/* acc[r * G + j] = half a block of Q6K, which has its own scale: the sum of (q - 32) x. */
+INLINE void dot_q6k(__m512i *acc, const uint8_t *p, size_t group_bytes, const struct jm_acts *x,
+                    uint32_t row, uint32_t b, const int half, const int R, const int G)
+{
+    const size_t n = 2 * (size_t)x->cols / BLOCK;
+    const int8_t *q = x->q + (size_t)row * x->cols + b * BLOCK;
+    const int32_t *sum16 = x->sum16 + row * n + 2 * b + (size_t)half;
+    UNROLL(12)
+    for (int i = 0; i < R * G; i++)
+        acc[i] =
+            _mm512_sub_epi32(_mm512_setzero_si512(),
+                             _mm512_slli_epi32(_mm512_set1_epi32(sum16[(size_t)(i / G) * n]), 5));
+    UNROLL(4)
+    for (int i = 4 * half; i < 4 * half + 4; i++) {
+        __m512i v[4];
+        UNROLL(4)
+        for (int j = 0; j < G; j++)
+            v[j] = six_bits(p + (size_t)j * group_bytes + (size_t)b * 384, i);
+        UNROLL(6)
+        for (int r = 0; r < R; r++) {
+            int32_t word;
+            __builtin_memcpy(&word, q + (size_t)r * x->cols + 4 * i, 4);
+            UNROLL(4)
+            for (int j = 0; j < G; j++)
+                acc[r * G + j] = _mm512_dpbusd_epi32(acc[r * G + j], v[j], _mm512_set1_epi32(word));
+        }
+    }
+}
+
+/* One row reads weights faster than the processor foresees: asks for a block some way ahead. */
+INLINE void ask_q6k(const uint8_t *p, size_t group_bytes, const int G)
+{
+    enum { BYTES = 384, AHEAD = 6 };
+    for (int j = 0; j < G; j++) {
+        for (size_t i = 0; i < BYTES; i += 64)
+            _mm_prefetch((const char *)p + (size_t)j * group_bytes + AHEAD * BYTES + i,
+                         _MM_HINT_T0);
+    }
+}
+
 /* w = d scale (q - 32), with a scale for each 16 inputs */
 INLINE void tile_q6k(const struct jm_packed *w, const struct jm_acts *x, uint32_t row, float *y,
                      size_t ldy, uint32_t g, const int R, const int G)
 {
     const uint32_t n = x->cols / BLOCK;
     const uint8_t *p = w->data + g * w->group_bytes;
-    const int8_t *q = x->q + (size_t)row * x->cols;
     const float *dx = x->d + (size_t)row * n;
-    const int32_t *sum16 = x->sum16 + (size_t)row * 2 * n;
-    __m512 sum[4];
-    UNROLL(4)
+    __m512 sum[12];
+    UNROLL(12)
     for (int i = 0; i < R * G; i++)
         sum[i] = _mm512_setzero_ps();
     for (uint32_t b = 0; b < n; b++) {
-        __m512 part[4];
+        if (R == 1)
+            ask_q6k(p + (size_t)b * 384, w->group_bytes, G);
         UNROLL(2)
         for (int half = 0; half < 2; half++) {
-            __m512i acc[4];
+            __m512i acc[12];
+            __m512 scale[4];
+            dot_q6k(acc, p, w->group_bytes, x, row, b, half, R, G);
             UNROLL(4)
+            for (int j = 0; j < G; j++) {
+                const uint8_t *s = p + (size_t)j * w->group_bytes + w->scales + b / 8 * 18 * LANES;
+                scale[j] = _mm512_mul_ps(
+                    halves_to_ps(s), sbytes_to_ps(s + (2 + b % 8 * 2 + (uint32_t)half) * LANES));
+            }
+            UNROLL(12)
             for (int i = 0; i < R * G; i++)
-                acc[i] = _mm512_sub_epi32(
-                    _mm512_setzero_si512(),
-                    _mm512_slli_epi32(
-                        _mm512_set1_epi32(sum16[((size_t)(i / G) * n + b) * 2 + (size_t)half]), 5));
-            UNROLL(4)
-            for (int i = 4 * half; i < 4 * half + 4; i++) {
-                __m512i v[4];
-                UNROLL(4)
-                for (int j = 0; j < G; j++)
-                    v[j] = six_bits(p + (size_t)j * w->group_bytes + (size_t)b * 384, i);
-                UNROLL(4)
-                for (int r = 0; r < R; r++) {
-                    int32_t word;
-                    __builtin_memcpy(&word, q + (size_t)r * x->cols + b * BLOCK + 4 * i, 4);
-                    UNROLL(4)
-                    for (int j = 0; j < G; j++)
-                        acc[r * G + j] =
-                            _mm512_dpbusd_epi32(acc[r * G + j], v[j], _mm512_set1_epi32(word));
-                }
-            }
-            UNROLL(4)
-            for (int i = 0; i < R * G; i++) {
-                const uint8_t *s =
-                    p + (size_t)(i % G) * w->group_bytes + w->scales + b / 8 * 18 * LANES;
-                const __m512 scale = sbytes_to_ps(s + (2 + b % 8 * 2 + (uint32_t)half) * LANES);
-                const __m512 a = _mm512_cvtepi32_ps(acc[i]);
-                part[i] = half ? _mm512_fmadd_ps(a, scale, part[i]) : _mm512_mul_ps(a, scale);
-            }
-        }
-        UNROLL(4)
-        for (int i = 0; i < R * G; i++) {
-            const uint8_t *s =
-                p + (size_t)(i % G) * w->group_bytes + w->scales + b / 8 * 18 * LANES;
-            const __m512 d =
-                _mm512_mul_ps(halves_to_ps(s), _mm512_set1_ps(dx[(size_t)(i / G) * n + b]));
-            sum[i] = _mm512_fmadd_ps(part[i], d, sum[i]);
+                sum[i] = _mm512_fmadd_ps(
+                    _mm512_cvtepi32_ps(acc[i]),
+                    _mm512_mul_ps(scale[i % G], _mm512_set1_ps(dx[(size_t)(i / G) * n + b])),
+                    sum[i]);
         }
     }
     store_tile(w, sum, row, y, ldy, g, R, G);
 }
 
-static void linear_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
-                       float *y, size_t ldy, uint32_t g0, uint32_t g1)
+INLINE void tile_k(const struct jm_packed *w, const struct jm_acts *x, uint32_t row, float *y,
+                   size_t ldy, uint32_t g, const int R, const int G, const enum jm_pack_kind kind)
 {
-    uint32_t g = g0;
-    for (; n_rows == 1 && g + 4 <= g1; g += 4)
-        tile_q4k(w, x, 0, y, ldy, g, 1, 4);
-    for (; g < g1; g++) {
-        uint32_t r = 0;
-        for (; r + 8 <= n_rows; r += 8)
-            tile_q4k(w, x, r, y, ldy, g, 8, 1);
-        for (; r + 4 <= n_rows; r += 4)
-            tile_q4k(w, x, r, y, ldy, g, 4, 1);
-        for (; r < n_rows; r++)
-            tile_q4k(w, x, r, y, ldy, g, 1, 1);
-    }
+    if (kind == JM_PACK_Q4K)
+        tile_q4k(w, x, row, y, ldy, g, R, G);
+    else
+        tile_q6k(w, x, row, y, ldy, g, R, G);
 }
 
-static void linear_q6k(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
-                       float *y, size_t ldy, uint32_t g0, uint32_t g1)
+/* Six rows and two groups use each load and each widened scale most; twelve sums still fit. */
+INLINE void rows_k(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
+                   size_t ldy, uint32_t g, const int G, const enum jm_pack_kind kind)
+{
+    uint32_t r = 0;
+    for (; r + 6 <= n_rows; r += 6)
+        tile_k(w, x, r, y, ldy, g, 6, G, kind);
+    for (; r + 4 <= n_rows; r += 4)
+        tile_k(w, x, r, y, ldy, g, 4, G, kind);
+    for (; r < n_rows; r++)
+        tile_k(w, x, r, y, ldy, g, 1, G, kind);
+}
+
+INLINE void linear_k(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
+                     size_t ldy, uint32_t g0, uint32_t g1, const enum jm_pack_kind kind)
 {
     uint32_t g = g0;
     for (; n_rows == 1 && g + 4 <= g1; g += 4)
-        tile_q6k(w, x, 0, y, ldy, g, 1, 4);
-    for (; g < g1; g++) {
-        uint32_t r = 0;
-        for (; r + 4 <= n_rows; r += 4)
-            tile_q6k(w, x, r, y, ldy, g, 4, 1);
-        for (; r < n_rows; r++)
-            tile_q6k(w, x, r, y, ldy, g, 1, 1);
-    }
+        tile_k(w, x, 0, y, ldy, g, 1, 4, kind);
+    for (; g + 2 <= g1; g += 2)
+        rows_k(w, x, n_rows, y, ldy, g, 2, kind);
+    for (; g < g1; g++)
+        rows_k(w, x, n_rows, y, ldy, g, 1, kind);
 }
 
 static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
@@ -452,10 +469,10 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
         linear_int(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q2);
         break;
     case JM_PACK_Q4K:
-        linear_q4k(w, x, n_rows, y, ldy, g0, g1);
+        linear_k(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q4K);
         break;
     case JM_PACK_Q6K:
-        linear_q6k(w, x, n_rows, y, ldy, g0, g1);
+        linear_k(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q6K);
         break;
     default:
         linear_float(w, x, n_rows, y, ldy, g0, g1, 0);
