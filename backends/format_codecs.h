@@ -57,4 +57,9 @@ static inline float jm_load_f16(const uint8_t *p)
 void jm_split_q4_k(const uint8_t *block, uint8_t field[256], uint8_t scale[8], uint8_t offset[8]);
 void jm_split_q6_k(const uint8_t *block, uint8_t field[256], int8_t scale[16]);
 
+/* Five bits a group: its nibble, and its sign above. */
+void jm_split_stq1_0(const uint8_t *block, uint8_t code[64]);
+/* The group that each code stands for: lane p is the 2-bit field p, value = field - 1. */
+extern const uint8_t jm_stq1_0_patterns[32];
+
 #endif

@@ -14,7 +14,8 @@
 
 enum { MAX_ROWS = 29, BLOCK = 32 };
 
-static const char *const sets[] = { "avx2", "avx512", "neon", "neon-dotprod", "neon-i8mm" };
+static const char *const sets[] = { "avx2", "avx512",       "avx512-vbmi",
+                                    "neon", "neon-dotprod", "neon-i8mm" };
 static uint64_t seed = 20240917;
 
 static float random_float(jm_rng *r, float scale)
@@ -205,6 +206,21 @@ static void test_linear(void)
                 }
             }
         }
+    }
+}
+
+/* STQ1_0 takes no more room than in its file where a set has kernels for it. */
+static void test_stq_size(void)
+{
+    struct jm_tensor t = { .name = "w", .format = JM_STQ1_0, .cols = 2048, .rows = 48 };
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        const struct jm_cpu_kernels *k = jm_cpu_kernels_for(sets[s]);
+        struct jm_packed p;
+        size_t bytes, file = t.rows * jm_format_row_bytes(t.format, t.cols);
+        if (!k)
+            continue;
+        CU_ASSERT_FATAL(jm_pack_size(&t, k->pack, &p, &bytes, NULL) == JM_OK);
+        CU_ASSERT(k->pack.stq ? bytes == file : bytes > file);
     }
 }
 
@@ -478,6 +494,7 @@ static void test_sets(void)
         CU_ASSERT(names(&s, "rope") == (k->rope != jm_cpu_rope));
         CU_ASSERT(names(&s, "argmax") == (k->argmax != jm_cpu_argmax));
         CU_ASSERT(names(&s, "quantise") == (k->quantise != jm_cpu_quantise));
+        CU_ASSERT(names(&s, "STQ1_0") == k->pack.stq);
         CU_ASSERT(names(&s, "14-bit") == (k->pack.f16 == JM_PACK_I16));
     }
     CU_ASSERT(n >= 6 && works >= 1); /* scalar at least */
@@ -498,6 +515,7 @@ int main(void)
     CU_initialize_registry();
     CU_pSuite s = CU_add_suite("kernels", NULL, NULL);
     CU_add_test(s, "linear", test_linear);
+    CU_add_test(s, "size of STQ1_0", test_stq_size);
     CU_add_test(s, "not finite", test_not_finite);
     CU_add_test(s, "attend", test_attend);
     CU_add_test(s, "halves", test_halves);

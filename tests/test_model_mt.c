@@ -254,10 +254,10 @@ static void check_engine(struct rig *r)
 
 static void check_model(const char *name)
 {
-    static const char *const cpu_isas[] = { "scalar", "avx2", "avx512" };
+    static const char *const cpu_isas[] = { "scalar", "avx2", "avx512", "avx512-vbmi" };
     bool cpu = strcmp(backend.ops->name, "cpu") == 0;
     uint32_t ran = 0;
-    for (size_t i = 0; i < (cpu && !only_isa ? 3 : 1); i++) {
+    for (size_t i = 0; i < (cpu && !only_isa ? sizeof cpu_isas / sizeof *cpu_isas : 1); i++) {
         const char *isa = only_isa ? only_isa : cpu ? cpu_isas[i] : NULL;
         struct rig r = { .tolerance = tolerance(name, isa) };
         jm_err err = { 0 };

@@ -26,6 +26,11 @@ static bool has_avx512(void)
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
+
+static bool has_avx512_vbmi(void)
+{
+    return has_avx512() && __builtin_cpu_supports("avx512vbmi");
+}
 #elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -57,6 +62,9 @@ static bool always(void)
 #define ON_ARM(kernel_set, test) .kernels = NULL
 #endif
 
+#define AVX512_HAS                                                                                 \
+    "linear F32 F16 (as 14-bit integers) Q8 Q4 Q2, attention, SwiGLU, GELU, norm, rope, argmax, "  \
+    "quantise"
 #define ARM_HAS "linear F32 F16 Q8 Q4 Q2, attention, SwiGLU, norm, rope, quantise"
 
 /* The best of each architecture first. */
@@ -65,9 +73,12 @@ static const struct set {
     const struct jm_cpu_kernels *kernels; /* NULL: not in this build */
     bool (*check)(void);
 } sets[] = {
+    { .name = "avx512-vbmi",
+      .has = "all of avx512, and STQ1_0 at 1.3 bits a weight: " AVX512_HAS,
+      .needs = "x86-64 with AVX-512 F, BW, VL, VNNI, VBMI",
+      ON_X86(jm_cpu_avx512_vbmi, has_avx512_vbmi) },
     { .name = "avx512",
-      .has = "linear F32 F16 (as 14-bit integers) Q8 Q4 Q2, attention, SwiGLU, GELU, norm, rope, "
-             "argmax, quantise",
+      .has = AVX512_HAS,
       .needs = "x86-64 with AVX-512 F, BW, VL, VNNI",
       ON_X86(jm_cpu_avx512, has_avx512) },
     { .name = "avx2",

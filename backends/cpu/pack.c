@@ -25,7 +25,7 @@ static enum jm_pack_kind kind_of(const struct jm_tensor *t, struct jm_pack_layou
     case JM_Q4_0:
         return JM_PACK_Q4;
     case JM_STQ1_0:
-        return JM_PACK_Q2;
+        return l.stq ? JM_PACK_STQ : JM_PACK_Q2;
     case JM_Q4_K:
         return l.k_quants ? JM_PACK_Q4K : JM_PACK_F32;
     case JM_Q6_K:
@@ -43,16 +43,20 @@ static bool has_blocks(enum jm_pack_kind k)
 /* Bytes of the levels of 32 inputs of G outputs. */
 static size_t level_bytes(enum jm_pack_kind kind, size_t group)
 {
-    static const uint8_t bits[] = { [JM_PACK_I16] = 16, [JM_PACK_Q8] = 8,  [JM_PACK_Q4] = 4,
-                                    [JM_PACK_Q2] = 2,   [JM_PACK_Q4K] = 4, [JM_PACK_Q6K] = 6 };
-    return group * BLOCK * bits[kind] / 8;
+    static const uint8_t quarter_bits[] = {
+        [JM_PACK_I16] = 64, [JM_PACK_Q8] = 32,  [JM_PACK_Q4] = 16, [JM_PACK_Q2] = 8,
+        [JM_PACK_STQ] = 5,  [JM_PACK_Q4K] = 16, [JM_PACK_Q6K] = 24
+    };
+    return group * (BLOCK / 32) * quarter_bits[kind];
 }
 
 /* Bytes of the scales of 256 inputs of one output. */
 static size_t scale_bytes(enum jm_pack_kind kind)
 {
-    static const uint8_t bytes[] = { [JM_PACK_I16] = 8, [JM_PACK_Q8] = 16,  [JM_PACK_Q4] = 16,
-                                     [JM_PACK_Q2] = 16, [JM_PACK_Q4K] = 20, [JM_PACK_Q6K] = 18 };
+    static const uint8_t bytes[] = {
+        [JM_PACK_I16] = 8, [JM_PACK_Q8] = 16,  [JM_PACK_Q4] = 16, [JM_PACK_Q2] = 16,
+        [JM_PACK_STQ] = 2, [JM_PACK_Q4K] = 20, [JM_PACK_Q6K] = 18
+    };
     return bytes[kind];
 }
 
@@ -153,6 +157,34 @@ static void pack_quantised_row(const struct jm_tensor *t, uint32_t row, struct j
     }
 }
 
+/* Eight codes of five bits at each byte into five bytes: see pack.h. */
+static void put_codes(const uint32_t code[8], uint8_t *q, size_t lane, size_t g)
+{
+    const uint32_t low = 0x07070707, two = 0x18181818, three = 0x08080808, four = 0x10101010;
+    const uint32_t v[5] = { code[0] | (code[5] & low) << 5,
+                            code[1] | (code[5] & two) << 2 | (code[7] & three) << 4,
+                            code[2] | (code[6] & low) << 5,
+                            code[3] | (code[6] & two) << 2 | (code[7] & four) << 3,
+                            code[4] | (code[7] & low) << 5 };
+    for (size_t i = 0; i < 5; i++)
+        memcpy(q + (i * g + lane) * 4, &v[i], 4);
+}
+
+static void pack_stq_row(const struct jm_tensor *t, const uint8_t *src, struct jm_packed *p,
+                         uint8_t *group, size_t lane)
+{
+    const size_t g = p->group, half = 4 * level_bytes(p->kind, g);
+    uint32_t code[16]; /* of four groups each */
+    for (size_t s = 0; s < t->cols / 256; s++, src += 42) {
+        uint8_t one[64];
+        jm_split_stq1_0(src, one);
+        memcpy(code, one, sizeof code);
+        put_codes(code, group + 2 * s * half, lane, g);
+        put_codes(code + 8, group + (2 * s + 1) * half, lane, g);
+        memcpy(group + p->scales + (s * g + lane) * 2, src + 40, 2);
+    }
+}
+
 static void pack_q4k_row(const struct jm_tensor *t, const uint8_t *src, struct jm_packed *p,
                          uint8_t *group, size_t lane)
 {
@@ -195,11 +227,13 @@ static void pack_q6k_row(const struct jm_tensor *t, const uint8_t *src, struct j
     }
 }
 
-static void pack_k_row(const struct jm_tensor *t, uint32_t row, struct jm_packed *p)
+static void pack_block_row(const struct jm_tensor *t, uint32_t row, struct jm_packed *p)
 {
     const uint8_t *src = (const uint8_t *)t->data + row * jm_format_row_bytes(t->format, t->cols);
     uint8_t *group = p->data + row / p->group * p->group_bytes;
-    if (p->kind == JM_PACK_Q4K)
+    if (p->kind == JM_PACK_STQ)
+        pack_stq_row(t, src, p, group, row % p->group);
+    else if (p->kind == JM_PACK_Q4K)
         pack_q4k_row(t, src, p, group, row % p->group);
     else
         pack_q6k_row(t, src, p, group, row % p->group);
@@ -285,8 +319,8 @@ void jm_pack_groups(struct jm_packed *p, uint32_t from, uint32_t to, float *tmp)
         for (uint32_t row = g * p->group; row < end; row++) {
             if (p->kind == JM_PACK_I16)
                 pack_fixed_row(t, row, p, tmp);
-            else if (p->kind >= JM_PACK_Q4K)
-                pack_k_row(t, row, p);
+            else if (p->kind >= JM_PACK_STQ)
+                pack_block_row(t, row, p);
             else if (jm_packed_is_quantised(p))
                 pack_quantised_row(t, row, p, tmp);
             else

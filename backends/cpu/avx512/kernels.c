@@ -784,21 +784,33 @@ static void quantise16(const float *x, uint32_t cols, int16_t *q, float *d)
     }
 }
 
+static void linear_vbmi(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                        float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+{
+    if (w->kind == JM_PACK_STQ)
+        jm_avx512_linear_stq(w, x, n_rows, y, ldy, g0, g1, scratch);
+    else
+        linear(w, x, n_rows, y, ldy, g0, g1, scratch);
+}
+
+/* What both sets have. */
+#define SET                                                                                        \
+    .attend = attend, .attend16 = attend16, .to_half = to_half, .from_half = from_half,            \
+    .add = add, .swiglu = swiglu, .gelu = gelu, .rms_norm = rms_norm, .rope = rope,                \
+    .argmax = argmax, .quantise = quantise, .quantise16 = quantise16
+
 const struct jm_cpu_kernels jm_cpu_avx512 = {
     .isa = "avx512",
-    .pack = { .group = LANES, .f16 = JM_PACK_I16, .k_quants = true },
     .k_block = LANES,
+    .pack = { .group = LANES, .f16 = JM_PACK_I16, .k_quants = true },
     .linear = linear,
-    .attend = attend,
-    .attend16 = attend16,
-    .to_half = to_half,
-    .from_half = from_half,
-    .add = add,
-    .swiglu = swiglu,
-    .gelu = gelu,
-    .rms_norm = rms_norm,
-    .rope = rope,
-    .argmax = argmax,
-    .quantise = quantise,
-    .quantise16 = quantise16,
+    SET,
+};
+
+const struct jm_cpu_kernels jm_cpu_avx512_vbmi = {
+    .isa = "avx512-vbmi",
+    .k_block = LANES,
+    .pack = { .group = LANES, .f16 = JM_PACK_I16, .k_quants = true, .stq = true },
+    .linear = linear_vbmi,
+    SET,
 };
