@@ -402,31 +402,94 @@ static void test_quantise16(void)
     }
 }
 
-static bool names(const struct jm_kernel_set *s, const char *word)
+/* What is said of operation `op` of a set is `how`. */
+static bool says(const struct jm_kernel_set *s, const char *op, const char *how)
 {
-    return strstr(s->has, word) != NULL;
+    for (uint32_t i = 0; i < s->n; i++)
+        if (strcmp(s->kernel[i].op, op) == 0)
+            return strcmp(s->kernel[i].how, how) == 0;
+    return false;
 }
 
-/* What is said of a set is so: the operations that it names are its own, the others in C. */
+/* How a set takes weights of a format, by what packing makes of them. */
+static const char *how_packed(const struct jm_cpu_kernels *k, jm_format f)
+{
+    struct jm_tensor t = { .name = "w", .format = f, .rows = 1, .cols = 256 };
+    struct jm_packed p;
+    size_t bytes;
+    CU_ASSERT_FATAL(jm_pack_size(&t, k->pack, &p, &bytes, NULL) == JM_OK);
+    if (p.kind == JM_PACK_NONE)
+        return "C";
+    if (p.kind == JM_PACK_F32 && f != JM_F32)
+        return "as F32";
+    return p.kind == JM_PACK_I16 ? "as I14" : "own";
+}
+
+static const char *own_or_c(bool c)
+{
+    return c ? "C" : "own";
+}
+
+/* What is said of a set is so. */
+static void check_set(const struct jm_kernel_set *s, const struct jm_cpu_kernels *k)
+{
+    static const jm_format formats[] = { JM_F32,  JM_F16,  JM_Q8_0,  JM_Q4_0,
+                                         JM_Q4_K, JM_Q6_K, JM_STQ1_0 };
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        char op[64];
+        snprintf(op, sizeof op, "linear %s", jm_format_info(formats[i])->name);
+        CU_ASSERT(says(s, op, how_packed(k, formats[i])));
+    }
+    CU_ASSERT(says(s, "linear, others", how_packed(k, JM_BF16)));
+    CU_ASSERT(says(s, "linear, others", how_packed(k, JM_Q5_0)));
+    CU_ASSERT(says(s, "attention", own_or_c(k->attend == jm_cpu_scalar.attend)));
+    CU_ASSERT(says(s, "SwiGLU", own_or_c(k->swiglu == jm_cpu_scalar.swiglu)));
+    CU_ASSERT(says(s, "GELU", own_or_c(k->gelu == jm_cpu_gelu)));
+    CU_ASSERT(says(s, "RMS norm", own_or_c(k->rms_norm == jm_cpu_rms_norm)));
+    CU_ASSERT(says(s, "rope", own_or_c(k->rope == jm_cpu_rope)));
+    CU_ASSERT(says(s, "argmax", own_or_c(k->argmax == jm_cpu_argmax)));
+    CU_ASSERT(says(s, "quantise", own_or_c(k->quantise == jm_cpu_quantise)));
+}
+
 static void test_sets(void)
 {
     struct jm_kernel_set s;
-    size_t n = 0, works = 0;
+    size_t n = 0, works = 0, chosen = 0, unwritten = 0;
+    CU_ASSERT(unsetenv("JM_CPU_ISA") == 0);
     for (; jm_cpu_kernel_set(n, &s); n++) {
         const struct jm_cpu_kernels *k = jm_cpu_kernels_for(s.name);
         CU_ASSERT((k != NULL) == s.works);
-        CU_ASSERT(s.has || !s.works);
+        CU_ASSERT(s.written ? s.n == 15 : s.n == 0 && !s.works);
+        CU_ASSERT(!s.works || s.lacks[0] == '\0');
+        CU_ASSERT(!s.chosen || k == jm_cpu_kernels_for(NULL));
         works += s.works;
-        if (!k || k == &jm_cpu_scalar)
-            continue;
-        CU_ASSERT(names(&s, "GELU") == (k->gelu != jm_cpu_gelu));
-        CU_ASSERT(names(&s, "norm") == (k->rms_norm != jm_cpu_rms_norm));
-        CU_ASSERT(names(&s, "rope") == (k->rope != jm_cpu_rope));
-        CU_ASSERT(names(&s, "argmax") == (k->argmax != jm_cpu_argmax));
-        CU_ASSERT(names(&s, "quantise") == (k->quantise != jm_cpu_quantise));
-        CU_ASSERT(names(&s, "14-bit") == (k->pack.f16 == JM_PACK_I16));
+        chosen += s.chosen;
+        unwritten += !s.written;
+        if (k)
+            check_set(&s, k);
     }
-    CU_ASSERT(n >= 6 && works >= 1); /* scalar at least */
+    CU_ASSERT(n >= 9 && works >= 1 && chosen == 1); /* scalar at least */
+    CU_ASSERT(unwritten == 3);                      /* AMX, SVE, SME */
+}
+
+/* JM_CPU_ISA decides which one is said to be chosen; one that cannot run leaves none. */
+static void test_forced(void)
+{
+    static const struct {
+        const char *name;
+        size_t chosen;
+    } cases[] = { { "scalar", 1 }, { "amx", 0 }, { "sse9", 0 }, { "", 1 } };
+    struct jm_kernel_set s;
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        size_t chosen = 0;
+        CU_ASSERT(setenv("JM_CPU_ISA", cases[c].name, 1) == 0);
+        for (size_t i = 0; jm_cpu_kernel_set(i, &s); i++) {
+            chosen += s.chosen;
+            CU_ASSERT(!s.chosen || !cases[c].name[0] || strcmp(s.name, cases[c].name) == 0);
+        }
+        CU_ASSERT_EQUAL(chosen, cases[c].chosen);
+    }
+    CU_ASSERT(unsetenv("JM_CPU_ISA") == 0);
 }
 
 static void test_unknown_set(void)
@@ -453,6 +516,7 @@ int main(void)
     CU_add_test(s, "quantise", test_quantise);
     CU_add_test(s, "quantise16", test_quantise16);
     CU_add_test(s, "sets", test_sets);
+    CU_add_test(s, "forced set", test_forced);
     CU_add_test(s, "unknown set", test_unknown_set);
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();

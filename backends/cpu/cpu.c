@@ -44,8 +44,8 @@ static jm_status open_device(uint32_t index, const struct jm_device_options *opt
     *out = NULL;
     if (index != 0)
         return jm_fail(err, JM_ENOTFOUND, "cpu: device %u does not exist; there is only 0", index);
-    const char *isa = opt->isa ? opt->isa : getenv("JM_CPU_ISA");
-    const struct jm_cpu_kernels *k = jm_cpu_kernels_for(isa && *isa ? isa : NULL);
+    const char *isa = opt->isa && *opt->isa ? opt->isa : jm_cpu_forced_set();
+    const struct jm_cpu_kernels *k = jm_cpu_kernels_for(isa);
     if (!k)
         return jm_fail(err, JM_EUNSUPPORTED,
                        "cpu: this machine cannot run the instruction set '%s'; see joulemark "

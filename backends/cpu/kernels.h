@@ -92,6 +92,9 @@ extern const struct jm_cpu_kernels jm_cpu_neon, jm_cpu_neon_dotprod, jm_cpu_neon
 /* isa by name, NULL for the best; NULL when this machine or its OS lacks it, or no such name. */
 const struct jm_cpu_kernels *jm_cpu_kernels_for(const char *isa);
 
+/* The set that JM_CPU_ISA names; NULL when it names none. */
+const char *jm_cpu_forced_set(void);
+
 /* As jm_backend_ops.kernel_set. */
 bool jm_cpu_kernel_set(size_t i, struct jm_kernel_set *out);
 
