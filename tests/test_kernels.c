@@ -11,91 +11,14 @@
 
 #include "backends/cpu/kernels.h"
 #include "base/rng.h"
+#include "tests/bench_kernels.h"
+#include "tests/kernel_data.h"
 
 enum { MAX_ROWS = 29, BLOCK = 32 };
 
-static const char *const sets[] = { "avx2", "avx512", "neon", "neon-dotprod", "neon-i8mm" };
+static const char *const sets[] = { "avx2",     "avx512",
+                                    "neon", "neon-dotprod", "neon-i8mm" };
 static uint64_t seed = 20240917;
-
-static float random_float(jm_rng *r, float scale)
-{
-    return (float)(jm_rng_double(r) * 2 - 1) * scale;
-}
-
-/* A weight of random levels in its format's own encoding. */
-static void *random_weight(jm_rng *r, jm_format f, uint32_t rows, uint32_t cols, float scale)
-{
-    size_t bytes = jm_format_row_bytes(f, cols);
-    const struct jm_format_info *fi = jm_format_info(f);
-    uint8_t *data = malloc(rows * bytes);
-    float *row = malloc(cols * sizeof *row);
-    for (uint32_t o = 0; o < rows; o++) {
-        uint8_t *dst = data + o * bytes;
-        for (uint32_t k = 0; k < cols; k++)
-            row[k] = random_float(r, scale);
-        if (jm_format_encode(f, row, dst, cols))
-            continue;
-        for (size_t i = 0; i < bytes; i++)
-            dst[i] = (uint8_t)jm_rng_u64(r);
-        for (size_t b = 0; b < bytes / fi->block_bytes; b++) { /* STQ1_0: a sane scale */
-            uint16_t d = jm_f32_to_f16(random_float(r, scale));
-            memcpy(dst + (b + 1) * fi->block_bytes - 2, &d, 2);
-        }
-    }
-    free(row);
-    return data;
-}
-
-struct acts {
-    float *f, *d;
-    int8_t *q;
-    int32_t *sum, *sum16;
-    float *dsum;
-    int16_t *q16;
-};
-
-/* Activations of which the integer ones are exactly what the float ones say, so that all kinds can
- * be held against one reference: f = q * d. bits: 8, or 14 for q16. */
-static struct acts random_acts(jm_rng *r, uint32_t rows, uint32_t cols, float scale, int bits)
-{
-    uint32_t n = cols / BLOCK, levels = (1u << bits) - 1;
-    struct acts a = { .f = malloc(rows * cols * sizeof(float)),
-                      .d = malloc((rows * n + 1) * sizeof(float)),
-                      .q = malloc(rows * cols),
-                      .sum = calloc(rows * n + 1, sizeof(int32_t)),
-                      .sum16 = calloc(rows * n * 2 + 1, sizeof(int32_t)),
-                      .dsum = calloc(rows * n + 1, sizeof(float)),
-                      .q16 = malloc(rows * cols * sizeof(int16_t)) };
-    for (uint32_t i = 0; i < rows * cols; i++) {
-        uint32_t b = i / cols * n + i % cols / BLOCK;
-        if (n == 0) {
-            a.f[i] = random_float(r, scale);
-            continue;
-        }
-        if (i % cols % BLOCK == 0)
-            a.d[b] = jm_rng_below(r, 9) ? fabsf(random_float(r, scale)) : 0.0f;
-        int q = (int)jm_rng_below(r, levels) - (int)(levels / 2);
-        if (i % 7 == 0) /* the extremes, where sums are largest */
-            q = (int)(levels / 2);
-        a.q[i] = (int8_t)q;
-        a.q16[i] = (int16_t)q;
-        a.sum[b] += q;
-        a.f[i] = (float)q * a.d[b];
-    }
-    jm_cpu_sums(a.q, a.d, a.sum, rows * n * BLOCK, a.dsum, a.sum16);
-    return a;
-}
-
-static void free_acts(struct acts *a)
-{
-    free(a->f);
-    free(a->d);
-    free(a->q);
-    free(a->sum);
-    free(a->sum16);
-    free(a->dsum);
-    free(a->q16);
-}
 
 /* JM_PACK_I16 rounds weights to half of 2^-13 of the power of two above the block's largest. */
 static double rounding(const float *row, const float *x)
@@ -131,21 +54,14 @@ static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t r
 {
     jm_rng r = { .state = seed ^ (f * 1000003u + rows * 1009u + cols * 17u + n) };
     struct jm_tensor t = { .name = "w", .format = f, .cols = cols, .rows = rows };
-    void *data = random_weight(&r, f, rows, cols, scale);
+    void *data = jm_random_weight(&r, f, rows, cols, scale);
     t.data = data;
     struct jm_packed plain, packed;
     CU_ASSERT_FATAL(jm_pack(&t, jm_cpu_scalar.pack, &plain, NULL) == JM_OK);
     CU_ASSERT_FATAL(jm_pack(&t, k->pack, &packed, NULL) == JM_OK);
-    struct acts a = random_acts(&r, n, cols, scale, packed.kind == JM_PACK_I16 ? 14 : 8);
-    struct jm_acts x = { .f = a.f,
-                         .q = a.q,
-                         .d = a.d,
-                         .sum = a.sum,
-                         .dsum = a.dsum,
-                         .sum16 = a.sum16,
-                         .q16 = a.q16,
-                         .d16 = a.d,
-                         .cols = cols };
+    struct jm_random_acts a =
+        jm_random_acts(&r, n, cols, scale, packed.kind == JM_PACK_I16 ? 14 : 8);
+    struct jm_acts x = jm_random_acts_from(&a, 0);
     float *want = calloc(n * rows, sizeof *want), *got = malloc((n * rows + 16) * sizeof *got);
     float *one = malloc(rows * sizeof *one), *row = malloc(JM_LINEAR_SCRATCH * cols * sizeof *row);
     for (uint32_t i = 0; i < n * rows + 16; i++)
@@ -158,15 +74,7 @@ static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t r
                  bound(&packed, i % rows, a.f + i / rows * cols, row));
     for (uint32_t i = 0; i < 16; i++)
         bad += got[n * rows + i] != 12345.0f; /* nothing written behind the end */
-    struct jm_acts last = { .f = a.f + (n - 1) * cols,
-                            .q = a.q + (n - 1) * cols,
-                            .d = a.d + (n - 1) * (cols / BLOCK),
-                            .sum = a.sum + (n - 1) * (cols / BLOCK),
-                            .dsum = a.dsum + (n - 1) * (cols / BLOCK),
-                            .sum16 = a.sum16 + (n - 1) * (cols / BLOCK) * 2,
-                            .q16 = a.q16 + (n - 1) * cols,
-                            .d16 = a.d + (n - 1) * (cols / BLOCK),
-                            .cols = cols };
+    struct jm_acts last = jm_random_acts_from(&a, n - 1);
     k->linear(&packed, &last, 1, one, rows, 0, packed.n_groups, row);
     bad += memcmp(one, got + (n - 1) * rows, rows * sizeof *one) != 0;
     if (bad)
@@ -174,7 +82,7 @@ static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t r
                cols, bad);
     CU_ASSERT(bad == 0);
     jm_packed_free(&packed);
-    free_acts(&a);
+    jm_random_acts_free(&a);
     free(data);
     free(want);
     free(got);
@@ -254,10 +162,10 @@ static void test_attend(void)
             uint32_t dim = dims[c % 7], n = lengths[c / 7], h = heads[c % 5];
             jm_rng r = { .state = seed + c };
             for (size_t i = 0; i < HEADS * WIDEST; i++)
-                q[i] = random_float(&r, 3);
+                q[i] = jm_random_float(&r, 3);
             for (size_t i = 0; i < LONGEST * WIDEST; i++) {
-                k[i] = random_float(&r, 3);
-                v[i] = random_float(&r, 1);
+                k[i] = jm_random_float(&r, 3);
+                v[i] = jm_random_float(&r, 1);
             }
             block_keys(k, dim, n, set->k_block, kb);
             jm_cpu_scalar.attend(q, h, k, v, dim, n, 0.125f, scores, want);
@@ -277,8 +185,8 @@ static void test_rms_norm(void)
         for (uint32_t n = 1; set && n <= 77; n++) {
             jm_rng r = { .state = seed + n };
             for (uint32_t i = 0; i < n; i++) {
-                x[i] = random_float(&r, powf(10, (float)(n % 9) - 4));
-                w[i] = random_float(&r, 2);
+                x[i] = jm_random_float(&r, powf(10, (float)(n % 9) - 4));
+                w[i] = jm_random_float(&r, 2);
             }
             jm_cpu_scalar.rms_norm(x, w, 1e-5f, want, n);
             set->rms_norm(x, w, 1e-5f, got, n);
@@ -297,8 +205,8 @@ static void test_rope(void)
         for (uint32_t dim = 2; set && dim <= 80; dim += 2) {
             jm_rng r = { .state = seed + dim };
             for (uint32_t i = 0; i < dim; i++) {
-                x[i] = random_float(&r, 3);
-                turn[i] = random_float(&r, 1);
+                x[i] = jm_random_float(&r, 3);
+                turn[i] = jm_random_float(&r, 1);
             }
             jm_cpu_scalar.rope(x, turn, dim, want);
             set->rope(x, turn, dim, got);
@@ -336,8 +244,8 @@ static void test_swiglu(void)
         for (size_t n = 0; set && n <= 37; n++) {
             jm_rng r = { .state = seed + n };
             for (size_t i = 0; i < n; i++) {
-                gate[i] = i < 7 ? special[i] : random_float(&r, 20);
-                up[i] = random_float(&r, 2);
+                gate[i] = i < 7 ? special[i] : jm_random_float(&r, 20);
+                up[i] = jm_random_float(&r, 2);
             }
             jm_cpu_scalar.swiglu(gate, up, want, n);
             set->swiglu(gate, up, got, n);
@@ -364,7 +272,7 @@ static void test_quantise(void)
         for (size_t c = 0; set && c < 200; c++) {
             jm_rng r = { .state = seed + c };
             for (size_t i = 0; i < 96; i++)
-                x[i] = i / 32 == c % 4 ? 0.0f : random_float(&r, powf(10, (float)(c % 60) - 35));
+                x[i] = i / 32 == c % 4 ? 0.0f : jm_random_float(&r, powf(10, (float)(c % 60) - 35));
             if (c % 10 == 9)
                 x[c % 96] = c % 20 == 9 ? NAN : -INFINITY;
             jm_cpu_scalar.quantise(x, 96, want_q, want_d, want_sum);
@@ -387,7 +295,7 @@ static void test_quantise16(void)
         for (size_t c = 0; set && set->quantise16 && c < 200; c++) {
             jm_rng r = { .state = seed + c };
             for (size_t i = 0; i < 96; i++)
-                x[i] = i / 32 == c % 4 ? 0.0f : random_float(&r, powf(10, (float)(c % 60) - 35));
+                x[i] = i / 32 == c % 4 ? 0.0f : jm_random_float(&r, powf(10, (float)(c % 60) - 35));
             if (c % 10 == 9)
                 x[c % 96] = c % 20 == 9 ? NAN : -INFINITY;
             jm_cpu_quantise16(x, 96, want_q, want_d);
@@ -469,7 +377,7 @@ static void test_sets(void)
             check_set(&s, k);
     }
     CU_ASSERT(n >= 9 && works >= 1 && chosen == 1); /* scalar at least */
-    CU_ASSERT(unwritten == 3);                      /* AMX, SVE, SME */
+    CU_ASSERT(unwritten == 3);                       /* AMX, SVE, SME */
 }
 
 /* JM_CPU_ISA decides which one is said to be chosen; one that cannot run leaves none. */
@@ -499,8 +407,10 @@ static void test_unknown_set(void)
     CU_ASSERT_PTR_NOT_NULL(jm_cpu_kernels_for(NULL));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        return jm_bench_kernels(argc, argv);
     if (getenv("JM_SEED"))
         seed = strtoull(getenv("JM_SEED"), NULL, 0);
     printf("seed %llu (JM_SEED)\n", (unsigned long long)seed);

@@ -29,7 +29,8 @@ build() { # SOURCE FLAGS...
     objects="$objects $object"
 }
 for source in base/status.c backends/format*.c backends/cpu/dispatch.c backends/cpu/pack.c \
-    backends/cpu/scalar/kernels.c backends/cpu/neon/neon.c tests/test_kernels.c; do
+    backends/cpu/scalar/kernels.c backends/cpu/neon/neon.c tests/test_kernels.c \
+    tests/bench_kernels.c tests/cycles.c tests/kernel_data.c; do
     build "$source"
 done
 build backends/cpu/neon/dotprod.c -march=armv8.2-a+dotprod
