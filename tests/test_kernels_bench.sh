@@ -8,7 +8,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
 # Small and short.
-for set in scalar avx512 avx2 neon; do
+for set in scalar avx512 avx-vnni avx2 neon; do
     status=0
     "$bin" --bench 0.00001 --set $set --outputs 16 >"$dir/out" 2>&1 || status=$?
     [ "$set" = scalar ] || [ $status -ne 2 ] || continue # not on this machine

@@ -109,7 +109,7 @@ static jm_status wait_plan(jm_plan *p, jm_err *err)
 static const struct jm_backend_ops ops = {
     .abi = JM_BACKEND_ABI,
     .name = "cpu",
-    .summary = "this machine's processor (scalar reference, AVX2, AVX-512, NEON)",
+    .summary = "this machine's processor (scalar reference, AVX2, AVX-VNNI, AVX-512, NEON)",
     .count = count,
     .open = open_device,
     .close = close_device,

@@ -134,17 +134,17 @@ static const char *const avx512_has[N_OPS] = {
 };
 
 static const char *const avx2_has[N_OPS] = {
-    [LINEAR_F32] = own,     [LINEAR_F16] = own,     [LINEAR_Q8_0] = own,   [LINEAR_Q4_0] = own,
-    [LINEAR_Q4_K] = as_f32, [LINEAR_Q6_K] = as_f32, [LINEAR_STQ1_0] = own, [LINEAR_OTHERS] = as_f32,
-    [ATTEND] = own,         [SWIGLU] = own,         [GELU] = in_c,         [RMS_NORM] = in_c,
-    [ROPE] = in_c,          [ARGMAX] = in_c,        [QUANTISE] = in_c,
+    [LINEAR_F32] = own,  [LINEAR_F16] = own,  [LINEAR_Q8_0] = own,   [LINEAR_Q4_0] = own,
+    [LINEAR_Q4_K] = own, [LINEAR_Q6_K] = own, [LINEAR_STQ1_0] = own, [LINEAR_OTHERS] = as_f32,
+    [ATTEND] = own,      [SWIGLU] = own,      [GELU] = in_c,         [RMS_NORM] = in_c,
+    [ROPE] = in_c,       [ARGMAX] = in_c,     [QUANTISE] = in_c,
 };
 
 static const char *const neon_has[N_OPS] = {
-    [LINEAR_F32] = own,     [LINEAR_F16] = own,     [LINEAR_Q8_0] = own,   [LINEAR_Q4_0] = own,
-    [LINEAR_Q4_K] = as_f32, [LINEAR_Q6_K] = as_f32, [LINEAR_STQ1_0] = own, [LINEAR_OTHERS] = as_f32,
-    [ATTEND] = own,         [SWIGLU] = own,         [GELU] = in_c,         [RMS_NORM] = own,
-    [ROPE] = own,           [ARGMAX] = in_c,        [QUANTISE] = own,
+    [LINEAR_F32] = own,  [LINEAR_F16] = own,  [LINEAR_Q8_0] = own,   [LINEAR_Q4_0] = own,
+    [LINEAR_Q4_K] = own, [LINEAR_Q6_K] = own, [LINEAR_STQ1_0] = own, [LINEAR_OTHERS] = as_f32,
+    [ATTEND] = own,      [SWIGLU] = own,      [GELU] = in_c,         [RMS_NORM] = own,
+    [ROPE] = own,        [ARGMAX] = in_c,     [QUANTISE] = own,
 };
 
 static const char *const scalar_has[N_OPS] = {
@@ -166,6 +166,11 @@ static const struct set {
       .features = X86 | AVX2 | FMA | F16C | AVX512F | AVX512BW | AVX512VL | AVX512VNNI,
       .has = avx512_has,
       ON_X86(jm_cpu_avx512) },
+    { .name = "avx-vnni",
+      .needs = "x86-64 with AVX2, FMA, F16C, AVX-VNNI",
+      .features = X86 | AVX2 | FMA | F16C | AVX_VNNI,
+      .has = avx2_has,
+      ON_X86(jm_cpu_avx_vnni) },
     { .name = "avx2",
       .needs = "x86-64 with AVX2, FMA, F16C",
       .features = X86 | AVX2 | FMA | F16C,

@@ -86,7 +86,7 @@ jm_rope_fn jm_cpu_rope;
 jm_argmax_fn jm_cpu_argmax;
 
 /* Those of the other architecture are not in the build. */
-extern const struct jm_cpu_kernels jm_cpu_scalar, jm_cpu_avx2, jm_cpu_avx512;
+extern const struct jm_cpu_kernels jm_cpu_scalar, jm_cpu_avx2, jm_cpu_avx_vnni, jm_cpu_avx512;
 extern const struct jm_cpu_kernels jm_cpu_neon, jm_cpu_neon_dotprod, jm_cpu_neon_i8mm;
 
 /* isa by name, NULL for the best; NULL when this machine or its OS lacks it, or no such name. */

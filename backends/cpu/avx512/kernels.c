@@ -725,7 +725,7 @@ static void quantise16(const float *x, uint32_t cols, int16_t *q, float *d)
 
 const struct jm_cpu_kernels jm_cpu_avx512 = {
     .isa = "avx512",
-    .pack = { .group = LANES, .f16 = JM_PACK_I16, .k_quants = true },
+    .pack = { .group = LANES, .f16 = JM_PACK_I16 },
     .k_block = LANES,
     .linear = linear,
     .attend = attend,
