@@ -60,12 +60,23 @@ struct jm_batch {
     const float *input[JM_MAX_INPUTS]; /* [n_rows or n_runs, cols]; those of other entries: NULL */
 };
 
+/* How a kernel set does one operation. */
+struct jm_kernel {
+    const char *op;  /* "linear Q4_K" */
+    const char *how; /* "own"; "as F32", "as I14": by its own, on weights made so when loaded;
+                      * "C": by C that all sets share; NULL: not at all */
+};
+
 /* Kernels for one instruction set. */
 struct jm_kernel_set {
-    const char *name;  /* what jm_device_options.isa takes */
-    const char *has;   /* the operations that are its own; NULL: there are none yet */
-    const char *needs; /* of the machine */
-    bool works;        /* here */
+    const char *name;            /* what jm_device_options.isa takes */
+    const char *needs;           /* of the machine */
+    char lacks[64];              /* what of that is not here; "" when nothing */
+    bool written;                /* false: nobody has yet */
+    bool works;                  /* here */
+    bool chosen;                 /* by open, when not told which */
+    uint32_t n;                  /* 0 unless written */
+    struct jm_kernel kernel[24]; /* [n], the same operations in the same order in every set */
 };
 
 struct jm_backend_ops {
@@ -96,7 +107,7 @@ struct jm_backend_ops {
 
     /* Optional; NULL: unavailable, never zero. Joules since open. */
     jm_status (*energy)(const jm_device *dev, double *joules, jm_err *err);
-    /* Optional; NULL: there is nothing to choose. Set i, from 0 on; false after the last. */
+    /* Optional; NULL: there is nothing to choose. Set i, the best first; false after the last. */
     bool (*kernel_set)(size_t i, struct jm_kernel_set *out);
 };
 

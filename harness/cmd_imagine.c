@@ -36,7 +36,7 @@ static const char usage[] =
     "  --model FILE       GGUF model, or a folder of safetensors (tiny-u1-f16.gguf)\n"
     "  --tokenizer FILE   GGUF file to take the tokenizer from, for safetensors\n"
     "  --backend NAME     where it runs (cpu)\n"
-    "  --isa NAME         instruction set, see list --kernels (the best there is)\n"
+    "  --isa NAME         instruction set, of joulemark list --kernels (the best there is)\n"
     "  --threads N        threads (all cores)\n\n"
     "examples:\n"
     "  joulemark imagine \"red apple\" -o apple.png\n"

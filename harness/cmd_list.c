@@ -11,6 +11,7 @@
 #include "harness/commands.h"
 #include "harness/energy/meter.h"
 #include "harness/exit_code.h"
+#include "harness/kernel_list.h"
 #include "harness/load/scenario.h"
 #include "harness/paths.h"
 #include "workloads/workload.h"
@@ -19,12 +20,14 @@ static const char usage[] =
     "usage: joulemark list [--kernels] [--json]\n\n"
     "Lists workloads, backends and their devices, scenarios, energy "
     "meters, models and data sets.\n"
-    "With --kernels: the kernel sets of each backend, the best first, what "
-    "each has of its own\n"
-    "(the rest is done by the scalar kernels), and whether it runs here.\n\n"
+    "With --kernels: the kernel sets of each backend, the best first, which "
+    "is chosen here or\n"
+    "what the others lack, and how each does each operation. JM_CPU_ISA=NAME "
+    "forces one.\n\n"
     "examples:\n"
     "  joulemark list\n"
     "  joulemark list --kernels\n"
+    "  JM_CPU_ISA=avx2 joulemark list --kernels\n"
     "  joulemark list --json\n";
 
 /* Adds {name, summary} to the group; cJSON takes care of missing memory by adding nothing. */
@@ -77,42 +80,6 @@ static void add_backends(cJSON *group)
         free(names[i]);
     }
     free(names);
-}
-
-static void add_kernel_sets(cJSON *group, const jm_backend *b)
-{
-    struct jm_kernel_set set;
-    for (size_t i = 0; b->ops->kernel_set && b->ops->kernel_set(i, &set); i++) {
-        const char *here =
-            !set.has ? "missing: not written yet" : (set.works ? "runs here" : "does not run here");
-        char *name = jm_asprintf("%s %s", b->ops->name, set.name);
-        char *line = jm_asprintf("%s; needs %s%s%s", here, set.needs, set.has ? "; has " : "",
-                                 set.has ? set.has : "");
-        if (name && line)
-            add(group, name, line);
-        free(name);
-        free(line);
-    }
-}
-
-static cJSON *kernels(void)
-{
-    cJSON *root = cJSON_CreateObject(), *group = cJSON_AddArrayToObject(root, "kernels");
-    char **names = NULL;
-    size_t n = 0;
-    jm_backend_names(&names, &n, NULL);
-    for (size_t i = 0; i < n; i++) {
-        jm_backend b = { 0 };
-        jm_err err = { 0 };
-        if (jm_backend_load(names[i], &b, &err) == JM_OK)
-            add_kernel_sets(group, &b);
-        else
-            add(group, names[i], err.text);
-        jm_backend_unload(&b);
-        free(names[i]);
-    }
-    free(names);
-    return root;
 }
 
 static void add_meter(cJSON *group, const struct jm_meter_ops *m)
@@ -196,7 +163,9 @@ int jm_cmd_list(int argc, char **argv)
             return JM_EXIT_USAGE;
         }
     }
-    cJSON *root = only_kernels ? kernels() : everything();
+    if (only_kernels)
+        return jm_kernel_list_print(json) ? JM_EXIT_OK : JM_EXIT_SYSTEM;
+    cJSON *root = everything();
     char *text = root && json ? cJSON_Print(root) : NULL;
     if (text)
         puts(text);

@@ -53,7 +53,7 @@ static const struct jm_option table[] = {
     TEXT(model, "", "model file, by path or name; empty: the one bundled for the workload"),
     TEXT(format, "", "weight format to quantize the model to first"),
     TEXT(backend, "cpu", "backend to compute on"),
-    TEXT(isa, "", "instruction set; empty: the best there is"),
+    TEXT(isa, "", "instruction set, of list --kernels; empty: the best"),
     NUMBER(threads, JM_OPTION_U32, 0, 4096, "0", "threads; 0: the backend's choice"),
     TEXT(scenario, "offline", "load scenario"),
     NUMBER(batch, JM_OPTION_U32, 1, 65536, "16",

@@ -15,8 +15,19 @@ expect 2 "did you mean 'run'" rum
 expect 0 'joulemark' version
 expect 0 'tiny-mt-f16.gguf' list
 expect 0 '"workloads"' list --json
-expect 0 'cpu scalar .*runs here' list --kernels
-expect 0 'cpu sve .*missing' list --kernels
+expect 0 'cpu +scalar +(runs here|chosen)' list --kernels
+expect 0 'cpu +sve +missing' list --kernels
+expect 0 'cpu +sme +missing' list --kernels
+expect 0 'cpu +amx +missing' list --kernels
+expect 0 'cpu +[a-z0-9-]+ +chosen' list --kernels
+expect 0 'linear Q4_K .*C$' list --kernels
+expect 0 '"operations"' list --kernels --json
+export JM_CPU_ISA=scalar
+expect 0 'cpu +scalar +chosen' list --kernels
+export JM_CPU_ISA=sse9
+expect 0 'none is chosen' list --kernels
+expect 5 'sse9' translate --to de x
+unset JM_CPU_ISA
 expect 2 'usage' list --cores
 expect 0 'governor' doctor
 expect 0 '"state":' doctor --json

@@ -11,92 +11,14 @@
 
 #include "backends/cpu/kernels.h"
 #include "base/rng.h"
+#include "tests/bench_kernels.h"
+#include "tests/kernel_data.h"
 
 enum { MAX_ROWS = 29, BLOCK = 32 };
 
-static const char *const sets[] = { "avx2", "avx512",       "avx512-vbmi",
+static const char *const sets[] = { "avx2", "avx-vnni",     "avx512",   "avx512-vbmi",
                                     "neon", "neon-dotprod", "neon-i8mm" };
 static uint64_t seed = 20240917;
-
-static float random_float(jm_rng *r, float scale)
-{
-    return (float)(jm_rng_double(r) * 2 - 1) * scale;
-}
-
-/* A weight of random levels in its format's own encoding. */
-static void *random_weight(jm_rng *r, jm_format f, uint32_t rows, uint32_t cols, float scale)
-{
-    size_t bytes = jm_format_row_bytes(f, cols);
-    const struct jm_format_info *fi = jm_format_info(f);
-    uint8_t *data = malloc(rows * bytes);
-    float *row = malloc(cols * sizeof *row);
-    for (uint32_t o = 0; o < rows; o++) {
-        uint8_t *dst = data + o * bytes;
-        for (uint32_t k = 0; k < cols; k++)
-            row[k] = random_float(r, scale);
-        if (jm_format_encode(f, row, dst, cols))
-            continue;
-        for (size_t i = 0; i < bytes; i++)
-            dst[i] = (uint8_t)jm_rng_u64(r);
-        for (size_t b = 0; b < bytes / fi->block_bytes; b++) { /* STQ1_0: a sane scale */
-            uint16_t d = jm_f32_to_f16(random_float(r, scale));
-            memcpy(dst + (b + 1) * fi->block_bytes - 2, &d, 2);
-        }
-    }
-    free(row);
-    return data;
-}
-
-struct acts {
-    float *f, *d;
-    int8_t *q;
-    int32_t *sum, *sum16;
-    float *dsum;
-    int16_t *q16;
-};
-
-/* Activations of which the integer ones are exactly what the float ones say, so that all kinds can
- * be held against one reference: f = q * d. bits: 8, or 14 for q16. */
-static struct acts random_acts(jm_rng *r, uint32_t rows, uint32_t cols, float scale, int bits)
-{
-    uint32_t n = cols / BLOCK, levels = (1u << bits) - 1;
-    struct acts a = { .f = malloc(rows * cols * sizeof(float)),
-                      .d = malloc((rows * n + 1) * sizeof(float)),
-                      .q = malloc(rows * cols),
-                      .sum = calloc(rows * n + 1, sizeof(int32_t)),
-                      .sum16 = calloc(rows * n * 2 + 1, sizeof(int32_t)),
-                      .dsum = calloc(rows * n + 1, sizeof(float)),
-                      .q16 = malloc(rows * cols * sizeof(int16_t)) };
-    for (uint32_t i = 0; i < rows * cols; i++) {
-        uint32_t b = i / cols * n + i % cols / BLOCK;
-        if (n == 0) {
-            a.f[i] = random_float(r, scale);
-            continue;
-        }
-        if (i % cols % BLOCK == 0)
-            a.d[b] = jm_rng_below(r, 9) ? fabsf(random_float(r, scale)) : 0.0f;
-        int q = (int)jm_rng_below(r, levels) - (int)(levels / 2);
-        if (i % 7 == 0) /* the extremes, where sums are largest */
-            q = (int)(levels / 2);
-        a.q[i] = (int8_t)q;
-        a.q16[i] = (int16_t)q;
-        a.sum[b] += q;
-        a.f[i] = (float)q * a.d[b];
-    }
-    jm_cpu_sums(a.q, a.d, a.sum, rows * n * BLOCK, a.dsum, a.sum16);
-    return a;
-}
-
-static void free_acts(struct acts *a)
-{
-    free(a->f);
-    free(a->d);
-    free(a->q);
-    free(a->sum);
-    free(a->sum16);
-    free(a->dsum);
-    free(a->q16);
-}
 
 /* JM_PACK_I16 rounds weights to half of 2^-13 of the power of two above the block's largest. */
 static double rounding(const float *row, const float *x)
@@ -132,21 +54,14 @@ static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t r
 {
     jm_rng r = { .state = seed ^ (f * 1000003u + rows * 1009u + cols * 17u + n) };
     struct jm_tensor t = { .name = "w", .format = f, .cols = cols, .rows = rows };
-    void *data = random_weight(&r, f, rows, cols, scale);
+    void *data = jm_random_weight(&r, f, rows, cols, scale);
     t.data = data;
     struct jm_packed plain, packed;
     CU_ASSERT_FATAL(jm_pack(&t, jm_cpu_scalar.pack, &plain, NULL) == JM_OK);
     CU_ASSERT_FATAL(jm_pack(&t, k->pack, &packed, NULL) == JM_OK);
-    struct acts a = random_acts(&r, n, cols, scale, packed.kind == JM_PACK_I16 ? 14 : 8);
-    struct jm_acts x = { .f = a.f,
-                         .q = a.q,
-                         .d = a.d,
-                         .sum = a.sum,
-                         .dsum = a.dsum,
-                         .sum16 = a.sum16,
-                         .q16 = a.q16,
-                         .d16 = a.d,
-                         .cols = cols };
+    struct jm_random_acts a =
+        jm_random_acts(&r, n, cols, scale, packed.kind == JM_PACK_I16 ? 14 : 8);
+    struct jm_acts x = jm_random_acts_from(&a, 0);
     float *want = calloc(n * rows, sizeof *want), *got = malloc((n * rows + 16) * sizeof *got);
     float *one = malloc(rows * sizeof *one), *row = malloc(JM_LINEAR_SCRATCH * cols * sizeof *row);
     for (uint32_t i = 0; i < n * rows + 16; i++)
@@ -159,15 +74,7 @@ static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t r
                  bound(&packed, i % rows, a.f + i / rows * cols, row));
     for (uint32_t i = 0; i < 16; i++)
         bad += got[n * rows + i] != 12345.0f; /* nothing written behind the end */
-    struct jm_acts last = { .f = a.f + (n - 1) * cols,
-                            .q = a.q + (n - 1) * cols,
-                            .d = a.d + (n - 1) * (cols / BLOCK),
-                            .sum = a.sum + (n - 1) * (cols / BLOCK),
-                            .dsum = a.dsum + (n - 1) * (cols / BLOCK),
-                            .sum16 = a.sum16 + (n - 1) * (cols / BLOCK) * 2,
-                            .q16 = a.q16 + (n - 1) * cols,
-                            .d16 = a.d + (n - 1) * (cols / BLOCK),
-                            .cols = cols };
+    struct jm_acts last = jm_random_acts_from(&a, n - 1);
     k->linear(&packed, &last, 1, one, rows, 0, packed.n_groups, row);
     bad += memcmp(one, got + (n - 1) * rows, rows * sizeof *one) != 0;
     if (bad)
@@ -175,7 +82,7 @@ static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t r
                cols, bad);
     CU_ASSERT(bad == 0);
     jm_packed_free(&packed);
-    free_acts(&a);
+    jm_random_acts_free(&a);
     free(data);
     free(want);
     free(got);
@@ -271,10 +178,10 @@ static void test_attend(void)
             uint32_t dim = dims[c % 7], n = lengths[c / 7], h = heads[c % 5];
             jm_rng r = { .state = seed + c };
             for (size_t i = 0; i < HEADS * WIDEST; i++)
-                q[i] = random_float(&r, 3);
+                q[i] = jm_random_float(&r, 3);
             for (size_t i = 0; i < LONGEST * WIDEST; i++) {
-                k[i] = random_float(&r, 3);
-                v[i] = random_float(&r, 1);
+                k[i] = jm_random_float(&r, 3);
+                v[i] = jm_random_float(&r, 1);
             }
             block_keys(k, dim, n, set->k_block, kb);
             jm_cpu_scalar.attend(q, h, k, v, dim, n, 0.125f, scores, want);
@@ -313,7 +220,7 @@ static void test_halves(void)
         for (uint32_t i = 0; i < N - 3; i++)
             CU_ASSERT(memcmp(&got[i], &want[i], 4) == 0 || (isnan(got[i]) && isnan(want[i])));
         for (uint32_t i = 0; i < N; i++)
-            want[i] = random_float(&r, powf(2, (float)(i % 48) - 28));
+            want[i] = jm_random_float(&r, powf(2, (float)(i % 48) - 28));
         jm_cpu_scalar.to_half(want, want16, N);
         set->to_half(want, got16, N - 3);
         CU_ASSERT(memcmp(got16, want16, (N - 3) * sizeof *got16) == 0);
@@ -327,8 +234,8 @@ static void test_add(void)
         const struct jm_cpu_kernels *set = jm_cpu_kernels_for(sets[s]);
         jm_rng r = { .state = seed };
         for (uint32_t i = 0; i < 77; i++) {
-            a[i] = random_float(&r, 3);
-            b[i] = random_float(&r, 3);
+            a[i] = jm_random_float(&r, 3);
+            b[i] = jm_random_float(&r, 3);
         }
         for (uint32_t n = 1; set && n <= 77; n++) {
             got[n] = 42;
@@ -347,8 +254,8 @@ static void test_rms_norm(void)
         for (uint32_t n = 1; set && n <= 77; n++) {
             jm_rng r = { .state = seed + n };
             for (uint32_t i = 0; i < n; i++) {
-                x[i] = random_float(&r, powf(10, (float)(n % 9) - 4));
-                w[i] = random_float(&r, 2);
+                x[i] = jm_random_float(&r, powf(10, (float)(n % 9) - 4));
+                w[i] = jm_random_float(&r, 2);
             }
             jm_cpu_scalar.rms_norm(x, w, 1e-5f, want, n);
             set->rms_norm(x, w, 1e-5f, got, n);
@@ -367,8 +274,8 @@ static void test_rope(void)
         for (uint32_t dim = 2; set && dim <= 80; dim += 2) {
             jm_rng r = { .state = seed + dim };
             for (uint32_t i = 0; i < dim; i++) {
-                x[i] = random_float(&r, 3);
-                turn[i] = random_float(&r, 1);
+                x[i] = jm_random_float(&r, 3);
+                turn[i] = jm_random_float(&r, 1);
             }
             jm_cpu_scalar.rope(x, turn, dim, want);
             set->rope(x, turn, dim, got);
@@ -406,8 +313,8 @@ static void test_swiglu(void)
         for (size_t n = 0; set && n <= 37; n++) {
             jm_rng r = { .state = seed + n };
             for (size_t i = 0; i < n; i++) {
-                gate[i] = i < 7 ? special[i] : random_float(&r, 20);
-                up[i] = random_float(&r, 2);
+                gate[i] = i < 7 ? special[i] : jm_random_float(&r, 20);
+                up[i] = jm_random_float(&r, 2);
             }
             jm_cpu_scalar.swiglu(gate, up, want, n);
             set->swiglu(gate, up, got, n);
@@ -434,7 +341,7 @@ static void test_quantise(void)
         for (size_t c = 0; set && c < 200; c++) {
             jm_rng r = { .state = seed + c };
             for (size_t i = 0; i < 96; i++)
-                x[i] = i / 32 == c % 4 ? 0.0f : random_float(&r, powf(10, (float)(c % 60) - 35));
+                x[i] = i / 32 == c % 4 ? 0.0f : jm_random_float(&r, powf(10, (float)(c % 60) - 35));
             if (c % 10 == 9)
                 x[c % 96] = c % 20 == 9 ? NAN : -INFINITY;
             jm_cpu_scalar.quantise(x, 96, want_q, want_d, want_sum);
@@ -457,7 +364,7 @@ static void test_quantise16(void)
         for (size_t c = 0; set && set->quantise16 && c < 200; c++) {
             jm_rng r = { .state = seed + c };
             for (size_t i = 0; i < 96; i++)
-                x[i] = i / 32 == c % 4 ? 0.0f : random_float(&r, powf(10, (float)(c % 60) - 35));
+                x[i] = i / 32 == c % 4 ? 0.0f : jm_random_float(&r, powf(10, (float)(c % 60) - 35));
             if (c % 10 == 9)
                 x[c % 96] = c % 20 == 9 ? NAN : -INFINITY;
             jm_cpu_quantise16(x, 96, want_q, want_d);
@@ -472,32 +379,94 @@ static void test_quantise16(void)
     }
 }
 
-static bool names(const struct jm_kernel_set *s, const char *word)
+/* What is said of operation `op` of a set is `how`. */
+static bool says(const struct jm_kernel_set *s, const char *op, const char *how)
 {
-    return strstr(s->has, word) != NULL;
+    for (uint32_t i = 0; i < s->n; i++)
+        if (strcmp(s->kernel[i].op, op) == 0)
+            return strcmp(s->kernel[i].how, how) == 0;
+    return false;
 }
 
-/* What is said of a set is so: the operations that it names are its own, the others in C. */
+/* How a set takes weights of a format, by what packing makes of them. */
+static const char *how_packed(const struct jm_cpu_kernels *k, jm_format f)
+{
+    struct jm_tensor t = { .name = "w", .format = f, .rows = 1, .cols = 256 };
+    struct jm_packed p;
+    size_t bytes;
+    CU_ASSERT_FATAL(jm_pack_size(&t, k->pack, &p, &bytes, NULL) == JM_OK);
+    if (p.kind == JM_PACK_NONE)
+        return "C";
+    if (p.kind == JM_PACK_F32 && f != JM_F32)
+        return "as F32";
+    return p.kind == JM_PACK_I16 ? "as I14" : "own";
+}
+
+static const char *own_or_c(bool c)
+{
+    return c ? "C" : "own";
+}
+
+/* What is said of a set is so. */
+static void check_set(const struct jm_kernel_set *s, const struct jm_cpu_kernels *k)
+{
+    static const jm_format formats[] = { JM_F32,  JM_F16,  JM_Q8_0,  JM_Q4_0,
+                                         JM_Q4_K, JM_Q6_K, JM_STQ1_0 };
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        char op[64];
+        snprintf(op, sizeof op, "linear %s", jm_format_info(formats[i])->name);
+        CU_ASSERT(says(s, op, how_packed(k, formats[i])));
+    }
+    CU_ASSERT(says(s, "linear, others", how_packed(k, JM_BF16)));
+    CU_ASSERT(says(s, "linear, others", how_packed(k, JM_Q5_0)));
+    CU_ASSERT(says(s, "attention", own_or_c(k->attend == jm_cpu_scalar.attend)));
+    CU_ASSERT(says(s, "SwiGLU", own_or_c(k->swiglu == jm_cpu_scalar.swiglu)));
+    CU_ASSERT(says(s, "GELU", own_or_c(k->gelu == jm_cpu_gelu)));
+    CU_ASSERT(says(s, "RMS norm", own_or_c(k->rms_norm == jm_cpu_rms_norm)));
+    CU_ASSERT(says(s, "rope", own_or_c(k->rope == jm_cpu_rope)));
+    CU_ASSERT(says(s, "argmax", own_or_c(k->argmax == jm_cpu_argmax)));
+    CU_ASSERT(says(s, "quantise", own_or_c(k->quantise == jm_cpu_quantise)));
+}
+
 static void test_sets(void)
 {
     struct jm_kernel_set s;
-    size_t n = 0, works = 0;
+    size_t n = 0, works = 0, chosen = 0, unwritten = 0;
+    CU_ASSERT(unsetenv("JM_CPU_ISA") == 0);
     for (; jm_cpu_kernel_set(n, &s); n++) {
         const struct jm_cpu_kernels *k = jm_cpu_kernels_for(s.name);
         CU_ASSERT((k != NULL) == s.works);
-        CU_ASSERT(s.has || !s.works);
+        CU_ASSERT(s.written ? s.n == 15 : s.n == 0 && !s.works);
+        CU_ASSERT(!s.works || s.lacks[0] == '\0');
+        CU_ASSERT(!s.chosen || k == jm_cpu_kernels_for(NULL));
         works += s.works;
-        if (!k || k == &jm_cpu_scalar)
-            continue;
-        CU_ASSERT(names(&s, "GELU") == (k->gelu != jm_cpu_gelu));
-        CU_ASSERT(names(&s, "norm") == (k->rms_norm != jm_cpu_rms_norm));
-        CU_ASSERT(names(&s, "rope") == (k->rope != jm_cpu_rope));
-        CU_ASSERT(names(&s, "argmax") == (k->argmax != jm_cpu_argmax));
-        CU_ASSERT(names(&s, "quantise") == (k->quantise != jm_cpu_quantise));
-        CU_ASSERT(names(&s, "STQ1_0") == k->pack.stq);
-        CU_ASSERT(names(&s, "14-bit") == (k->pack.f16 == JM_PACK_I16));
+        chosen += s.chosen;
+        unwritten += !s.written;
+        if (k)
+            check_set(&s, k);
     }
-    CU_ASSERT(n >= 6 && works >= 1); /* scalar at least */
+    CU_ASSERT(n >= 10 && works >= 1 && chosen == 1); /* scalar at least */
+    CU_ASSERT(unwritten == 3);                       /* AMX, SVE, SME */
+}
+
+/* JM_CPU_ISA decides which one is said to be chosen; one that cannot run leaves none. */
+static void test_forced(void)
+{
+    static const struct {
+        const char *name;
+        size_t chosen;
+    } cases[] = { { "scalar", 1 }, { "amx", 0 }, { "sse9", 0 }, { "", 1 } };
+    struct jm_kernel_set s;
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        size_t chosen = 0;
+        CU_ASSERT(setenv("JM_CPU_ISA", cases[c].name, 1) == 0);
+        for (size_t i = 0; jm_cpu_kernel_set(i, &s); i++) {
+            chosen += s.chosen;
+            CU_ASSERT(!s.chosen || !cases[c].name[0] || strcmp(s.name, cases[c].name) == 0);
+        }
+        CU_ASSERT_EQUAL(chosen, cases[c].chosen);
+    }
+    CU_ASSERT(unsetenv("JM_CPU_ISA") == 0);
 }
 
 static void test_unknown_set(void)
@@ -507,8 +476,10 @@ static void test_unknown_set(void)
     CU_ASSERT_PTR_NOT_NULL(jm_cpu_kernels_for(NULL));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        return jm_bench_kernels(argc, argv);
     if (getenv("JM_SEED"))
         seed = strtoull(getenv("JM_SEED"), NULL, 0);
     printf("seed %llu (JM_SEED)\n", (unsigned long long)seed);
@@ -527,6 +498,7 @@ int main(void)
     CU_add_test(s, "quantise", test_quantise);
     CU_add_test(s, "quantise16", test_quantise16);
     CU_add_test(s, "sets", test_sets);
+    CU_add_test(s, "forced set", test_forced);
     CU_add_test(s, "unknown set", test_unknown_set);
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# The NEON kernels without an ARM machine: tests/test_kernels.c, cross-built and run by qemu-user, on
-# a processor with plain NEON and on one with all extensions.
+# The NEON kernels without an ARM machine: tests/test_kernels.c and test_kernels_edge.c, cross-built
+# and run by qemu-user, on a processor with plain NEON and on one with all extensions.
 # Usage: test_kernels_arm64.sh BUILD-FOLDER
 # Exit code 77: the cross compiler or qemu-user is not installed.
 set -eu
@@ -29,13 +29,21 @@ build() { # SOURCE FLAGS...
     objects="$objects $object"
 }
 for source in base/status.c backends/format*.c backends/cpu/dispatch.c backends/cpu/pack.c \
-    backends/cpu/scalar/kernels.c backends/cpu/neon/neon.c tests/test_kernels.c; do
+    backends/cpu/scalar/kernels.c backends/cpu/neon/neon.c tests/kernel_data.c; do
     build "$source"
 done
 build backends/cpu/neon/dotprod.c -march=armv8.2-a+dotprod
 build backends/cpu/neon/i8mm.c -march=armv8.2-a+dotprod+i8mm
+common=$objects
+for source in tests/test_kernels.c tests/bench_kernels.c tests/cycles.c; do
+    build "$source"
+done
 # shellcheck disable=SC2086
 "$cc" -static $objects -lm -o "$out/test_kernels"
+objects=$common
+build tests/test_kernels_edge.c
+# shellcheck disable=SC2086
+"$cc" -static $objects -lm -o "$out/test_kernels_edge"
 
 # expect CPU RAN SKIPPED: how many of the three NEON sets it can run.
 expect() {
@@ -45,6 +53,7 @@ expect() {
     skipped=$(grep -c 'neon.*: not on this machine, skipped' "$out/log") || true
     [ "$status" -eq 0 ] || { echo "$1: the test failed"; exit 1; }
     [ "$skipped" -eq "$2" ] || { echo "$1: $skipped NEON sets were skipped, not $2"; exit 1; }
+    qemu-aarch64 -cpu "$1" "$out/test_kernels_edge" || { echo "$1: the edges failed"; exit 1; }
 }
 expect cortex-a57 2
 expect max 0

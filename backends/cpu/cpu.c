@@ -44,8 +44,8 @@ static jm_status open_device(uint32_t index, const struct jm_device_options *opt
     *out = NULL;
     if (index != 0)
         return jm_fail(err, JM_ENOTFOUND, "cpu: device %u does not exist; there is only 0", index);
-    const char *isa = opt->isa ? opt->isa : getenv("JM_CPU_ISA");
-    const struct jm_cpu_kernels *k = jm_cpu_kernels_for(isa && *isa ? isa : NULL);
+    const char *isa = opt->isa && *opt->isa ? opt->isa : jm_cpu_forced_set();
+    const struct jm_cpu_kernels *k = jm_cpu_kernels_for(isa);
     if (!k)
         return jm_fail(err, JM_EUNSUPPORTED,
                        "cpu: this machine cannot run the instruction set '%s'; see joulemark "
@@ -109,7 +109,7 @@ static jm_status wait_plan(jm_plan *p, jm_err *err)
 static const struct jm_backend_ops ops = {
     .abi = JM_BACKEND_ABI,
     .name = "cpu",
-    .summary = "this machine's processor (scalar reference, AVX2, AVX-512, NEON)",
+    .summary = "this machine's processor (scalar reference, AVX2, AVX-VNNI, AVX-512, NEON)",
     .count = count,
     .open = open_device,
     .close = close_device,

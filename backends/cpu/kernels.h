@@ -1,7 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernels of the cpu backend: one table a set, chosen once when a device is opened. The scalar
  * set is the reference: plain C, summed in f64, weights decoded from the file's own format. The
- * others work on repacked weights (pack.h) and are checked against it by tests/test_kernels.c. */
+ * others work on repacked weights (pack.h) and are checked against it by tests/test_kernels.c, at
+ * the edges by tests/test_kernels_edge.c.
+ *
+ * What is not finite is never hidden. An input or a scale that is NaN or infinite makes each result
+ * that it takes part in NaN or infinite, which of the two is not promised, and changes no other; of
+ * rms_norm the whole row, of attend the head (in a value: its column), of argmax nothing, since NaN
+ * loses. swiglu and gelu are NaN and infinite where the reference is; a gate below -88 may be 0.
+ * Squares in rms_norm, and what linears add up, must fit in F32; the reference adds in F64. Rows
+ * may lie at any address that their type allows; nothing is read behind one, but for blocks of
+ * keys.
+ */
 #ifndef JM_BACKENDS_CPU_KERNELS_H
 #define JM_BACKENDS_CPU_KERNELS_H
 
@@ -60,7 +70,7 @@ typedef void jm_rms_norm_fn(const float *x, const float *w, float eps, float *ou
  * sin [dim/2]. out may be x. */
 typedef void jm_rope_fn(const float *x, const float *turn, uint32_t dim, float *out);
 
-/* Column of the first largest value; 0 where all are NaN. n > 0. */
+/* Column of the first largest value, NaN being less than all; 0 where all are NaN. n > 0. */
 typedef int32_t jm_argmax_fn(const float *x, uint32_t n);
 
 /* One row of f32 [cols], cols % 32 == 0, as the quantised linears take it: see jm_acts. A block of
@@ -103,11 +113,15 @@ jm_argmax_fn jm_cpu_argmax;
 jm_linear_fn jm_avx512_linear_stq;
 
 /* Those of the other architecture are not in the build. */
-extern const struct jm_cpu_kernels jm_cpu_scalar, jm_cpu_avx2, jm_cpu_avx512, jm_cpu_avx512_vbmi;
+extern const struct jm_cpu_kernels jm_cpu_scalar, jm_cpu_avx2, jm_cpu_avx_vnni, jm_cpu_avx512,
+    jm_cpu_avx512_vbmi;
 extern const struct jm_cpu_kernels jm_cpu_neon, jm_cpu_neon_dotprod, jm_cpu_neon_i8mm;
 
 /* isa by name, NULL for the best; NULL when this machine or its OS lacks it, or no such name. */
 const struct jm_cpu_kernels *jm_cpu_kernels_for(const char *isa);
+
+/* The set that JM_CPU_ISA names; NULL when it names none. */
+const char *jm_cpu_forced_set(void);
 
 /* As jm_backend_ops.kernel_set. */
 bool jm_cpu_kernel_set(size_t i, struct jm_kernel_set *out);

@@ -27,9 +27,9 @@ static enum jm_pack_kind kind_of(const struct jm_tensor *t, struct jm_pack_layou
     case JM_STQ1_0:
         return l.stq ? JM_PACK_STQ : JM_PACK_Q2;
     case JM_Q4_K:
-        return l.k_quants ? JM_PACK_Q4K : JM_PACK_F32;
+        return JM_PACK_Q4K;
     case JM_Q6_K:
-        return l.k_quants ? JM_PACK_Q6K : JM_PACK_F32;
+        return JM_PACK_Q6K;
     default:
         return fixed ? JM_PACK_I16 : JM_PACK_F32;
     }

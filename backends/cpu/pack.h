@@ -53,7 +53,6 @@ enum jm_pack_kind {
 struct jm_pack_layout {
     uint32_t group;        /* G; 1: weights stay as the file has them */
     enum jm_pack_kind f16; /* of F16 weights: JM_PACK_F16 or JM_PACK_I16 */
-    bool k_quants;         /* there are kernels for Q4K and Q6K */
     bool stq;              /* there are kernels for STQ; else STQ1_0 becomes Q2 */
 };
 

@@ -802,7 +802,7 @@ static void linear_vbmi(const struct jm_packed *w, const struct jm_acts *x, uint
 const struct jm_cpu_kernels jm_cpu_avx512 = {
     .isa = "avx512",
     .k_block = LANES,
-    .pack = { .group = LANES, .f16 = JM_PACK_I16, .k_quants = true },
+    .pack = { .group = LANES, .f16 = JM_PACK_I16 },
     .linear = linear,
     SET,
 };
@@ -810,7 +810,7 @@ const struct jm_cpu_kernels jm_cpu_avx512 = {
 const struct jm_cpu_kernels jm_cpu_avx512_vbmi = {
     .isa = "avx512-vbmi",
     .k_block = LANES,
-    .pack = { .group = LANES, .f16 = JM_PACK_I16, .k_quants = true, .stq = true },
+    .pack = { .group = LANES, .f16 = JM_PACK_I16, .stq = true },
     .linear = linear_vbmi,
     SET,
 };

@@ -115,19 +115,29 @@ INLINE void linear_float(const struct jm_packed *w, const struct jm_acts *x, uin
 
 /* ---- quantised weights ---- */
 
+INLINE uint8x16_t four_bits(uint8x16_t v, const int s)
+{
+    return s ? vshrq_n_u8(v, 4) : vandq_u8(v, vdupq_n_u8(15));
+}
+
+/* Run s of two bits in each byte. */
+INLINE uint8x16_t two_bits(uint8x16_t v, const int s)
+{
+    return vandq_u8(vshlq_u8(v, vdupq_n_s8((int8_t)(-2 * s))), vdupq_n_u8(3));
+}
+
 /* Four outputs (those of half h of the group) by four k (4 j to 4 j + 3) of a block. Signed for
  * Q8, else with the offset added. */
 INLINE int8x16_t levels(const uint8_t *p, const int j, const int h, const enum jm_pack_kind kind)
 {
     if (kind == JM_PACK_Q8)
         return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(p + (j * 2 + h) * 16), vdupq_n_u8(0x80)));
-    if (kind == JM_PACK_Q4) {
-        const uint8x16_t two = vld1q_u8(p + (j % 4 * 2 + h) * 16);
-        return vreinterpretq_s8_u8(j < 4 ? vandq_u8(two, vdupq_n_u8(15)) : vshrq_n_u8(two, 4));
-    }
-    const uint8x16_t four = vld1q_u8(p + (j % 2 * 2 + h) * 16);
-    return vreinterpretq_s8_u8(
-        vandq_u8(vshlq_u8(four, vdupq_n_s8((int8_t)(-2 * (j / 2)))), vdupq_n_u8(3)));
+    if (kind == JM_PACK_Q2)
+        return vreinterpretq_s8_u8(two_bits(vld1q_u8(p + (j % 2 * 2 + h) * 16), j / 2));
+    uint8x16_t v = four_bits(vld1q_u8(p + (j % 4 * 2 + h) * 16), j / 4);
+    if (kind == JM_PACK_Q6K) /* the two bits above follow the block's fours */
+        v = vorrq_u8(v, vshlq_n_u8(two_bits(vld1q_u8(p + 128 + (j % 2 * 2 + h) * 16), j / 2), 4));
+    return vreinterpretq_s8_u8(v);
 }
 
 INLINE int offset_of(const enum jm_pack_kind kind)
@@ -155,12 +165,13 @@ INLINE int8x16_t same_four(const int8_t *q)
     return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
 
-/* s [R, 2]: sums of a block for R rows. q: of the first row; ld: bytes to the next. */
-INLINE void dot_block(const uint8_t *p, const int8_t *q, size_t ld, int32x4_t *s, const int R,
-                      const enum jm_pack_kind kind)
+/* The products of R rows with steps [from, to) of a block, four inputs each, are added to s [R, 2].
+ * q: of the first row; ld: bytes to the next. */
+INLINE void dot_steps(const uint8_t *p, const int8_t *q, size_t ld, int32x4_t *s, const int from,
+                      const int to, const int R, const enum jm_pack_kind kind)
 {
 #pragma GCC unroll 8
-    for (int j = 0; j < 8; j++) {
+    for (int j = from; j < to; j++) {
         const int8x16_t w0 = levels(p, j, 0, kind), w1 = levels(p, j, 1, kind);
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
@@ -174,15 +185,15 @@ INLINE void dot_block(const uint8_t *p, const int8_t *q, size_t ld, int32x4_t *s
 #if defined(__ARM_FEATURE_MATMUL_INT8)
 /* The same for four rows. SMMLA multiplies two outputs by two rows over eight k, so the fours of
  * two steps are zipped into eights, and the 2 x 2 sums taken apart at the end. */
-INLINE void dot_block_pairs(const uint8_t *p, const int8_t *q, size_t ld, int32x4_t s[8],
-                            const enum jm_pack_kind kind)
+INLINE void dot_steps_pairs(const uint8_t *p, const int8_t *q, size_t ld, int32x4_t s[8],
+                            const int from, const int to, const enum jm_pack_kind kind)
 {
     int32x4_t t[8]; /* [pair of rows][half][pair of outputs] */
 #pragma GCC unroll 8
     for (int i = 0; i < 8; i++)
         t[i] = vdupq_n_s32(0);
 #pragma GCC unroll 4
-    for (int j = 0; j < 4; j++) {
+    for (int j = from / 2; j < to / 2; j++) {
 #pragma GCC unroll 2
         for (int h = 0; h < 2; h++) {
             const int32x4_t a = vreinterpretq_s32_s8(levels(p, 2 * j, h, kind));
@@ -210,17 +221,26 @@ INLINE void dot_block_pairs(const uint8_t *p, const int8_t *q, size_t ld, int32x
 }
 #endif
 
-INLINE void tile_quantised(const struct jm_packed *w, const struct jm_acts *x, uint32_t row,
-                           float *y, size_t ldy, uint32_t g, const int R,
-                           const enum jm_pack_kind kind)
+/* As dot_steps, the fastest way. */
+INLINE void dot_rows(const uint8_t *p, const int8_t *q, size_t ld, int32x4_t *s, const int from,
+                     const int to, const int R, const enum jm_pack_kind kind)
+{
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+    if (R == 4) {
+        dot_steps_pairs(p, q, ld, s, from, to, kind);
+        return;
+    }
+#endif
+    dot_steps(p, q, ld, s, from, to, R, kind);
+}
+
+/* Q8, Q4, Q2: one scale for 32 inputs. acc [R, 2] */
+INLINE void tile_plain(const struct jm_packed *w, const struct jm_acts *x, uint32_t row,
+                       float32x4_t *acc, uint32_t g, const int R, const enum jm_pack_kind kind)
 {
     const size_t bits = kind == JM_PACK_Q8 ? 8 : kind == JM_PACK_Q4 ? 4 : 2;
     const uint32_t n = x->cols / BLOCK;
     const uint8_t *p = w->data + g * w->group_bytes, *scale = p + w->scales;
-    float32x4_t acc[8];
-#pragma GCC unroll 8
-    for (int i = 0; i < 2 * R; i++)
-        acc[i] = vdupq_n_f32(0);
     for (uint32_t b = 0; b < n; b++, p += GROUP * BLOCK * bits / 8, scale += GROUP * 2) {
         const int8_t *q = x->q + (size_t)row * x->cols + (size_t)b * BLOCK;
         const float32x4_t d0 = float_weight(scale, 1), d1 = float_weight(scale + 2 * LANES, 1);
@@ -229,12 +249,7 @@ INLINE void tile_quantised(const struct jm_packed *w, const struct jm_acts *x, u
         for (int r = 0; r < R; r++)
             s[2 * r] = s[2 * r + 1] =
                 vdupq_n_s32(-offset_of(kind) * x->sum[(size_t)(row + (uint32_t)r) * n + b]);
-#if defined(__ARM_FEATURE_MATMUL_INT8)
-        if (R == 4)
-            dot_block_pairs(p, q, x->cols, s, kind);
-        else
-#endif
-            dot_block(p, q, x->cols, s, R, kind);
+        dot_rows(p, q, x->cols, s, 0, 8, R, kind);
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
             const float dx = x->d[(size_t)(row + (uint32_t)r) * n + b];
@@ -243,6 +258,100 @@ INLINE void tile_quantised(const struct jm_packed *w, const struct jm_acts *x, u
                 vfmaq_f32(acc[2 * r + 1], vcvtq_f32_s32(s[2 * r + 1]), vmulq_n_f32(d1, dx));
         }
     }
+}
+
+/* Four signed bytes, widened. Unsigned ones below 128 too: those of Q4K have six bits. */
+INLINE int32x4_t four_bytes(const uint8_t *p)
+{
+    uint32_t four;
+    memcpy(&four, p, sizeof four);
+    return vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(four))));
+}
+
+/* w = d scale q - dmin offset: acc += d scale dx (q . x) - dmin offset (dx sum of x) */
+INLINE void tile_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_t row,
+                     float32x4_t *acc, uint32_t g, const int R)
+{
+    const uint32_t n = x->cols / BLOCK;
+    const uint8_t *p = w->data + g * w->group_bytes;
+    for (uint32_t b = 0; b < n; b++) {
+        const uint8_t *k = p + w->scales + (size_t)(b / 8) * 20 * GROUP;
+        const uint8_t *scales = k + (4 + b % 8) * GROUP, *offsets = k + (12 + b % 8) * GROUP;
+        int32x4_t s[8];
+#pragma GCC unroll 8
+        for (int i = 0; i < 2 * R; i++)
+            s[i] = vdupq_n_s32(0);
+        dot_rows(p + (size_t)b * 128, x->q + (size_t)row * x->cols + (size_t)b * BLOCK, x->cols, s,
+                 0, 8, R, JM_PACK_Q4K);
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+            const float32x4_t scale = vmulq_f32(float_weight(k + 8 * h, 1),
+                                                vcvtq_f32_s32(four_bytes(scales + LANES * h)));
+            const float32x4_t offset = vmulq_f32(float_weight(k + 2 * GROUP + 8 * h, 1),
+                                                 vcvtq_f32_s32(four_bytes(offsets + LANES * h)));
+#pragma GCC unroll 4
+            for (int r = 0; r < R; r++) {
+                const size_t at = (size_t)(row + (uint32_t)r) * n + b;
+                float32x4_t *a = &acc[2 * r + h];
+                *a = vfmaq_f32(*a, vcvtq_f32_s32(s[2 * r + h]), vmulq_n_f32(scale, x->d[at]));
+                *a = vfmsq_f32(*a, offset, vdupq_n_f32(x->dsum[at]));
+            }
+        }
+    }
+}
+
+/* w = d scale (q - 32), with a scale for each 16 inputs. The scales are multiplied in as integers:
+ * a block is at most 2 * 16 * 32 * 127 * 128 < 2^24, which F32 takes unrounded. */
+INLINE void tile_q6k(const struct jm_packed *w, const struct jm_acts *x, uint32_t row,
+                     float32x4_t *acc, uint32_t g, const int R)
+{
+    const uint32_t n = x->cols / BLOCK;
+    const uint8_t *p = w->data + g * w->group_bytes;
+    for (uint32_t b = 0; b < n; b++) {
+        const uint8_t *k = p + w->scales + (size_t)(b / 8) * 18 * GROUP;
+        const int8_t *q = x->q + (size_t)row * x->cols + (size_t)b * BLOCK;
+        int32x4_t s[8];
+#pragma GCC unroll 8
+        for (int i = 0; i < 2 * R; i++)
+            s[i] = vdupq_n_s32(0);
+#pragma GCC unroll 2
+        for (uint32_t half = 0; half < 2; half++) {
+            const uint8_t *scales = k + (2 + b % 8 * 2 + half) * GROUP;
+            int32x4_t t[8];
+#pragma GCC unroll 4
+            for (int r = 0; r < R; r++) {
+                const size_t at = (size_t)(row + (uint32_t)r) * n + b;
+                t[2 * r] = t[2 * r + 1] = vdupq_n_s32(-32 * x->sum16[2 * at + half]);
+            }
+            dot_rows(p + (size_t)b * 192, q, x->cols, t, (int)half * 4, (int)half * 4 + 4, R,
+                     JM_PACK_Q6K);
+#pragma GCC unroll 8
+            for (int i = 0; i < 2 * R; i++)
+                s[i] = vmlaq_s32(s[i], t[i], four_bytes(scales + LANES * (i % 2)));
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < 2 * R; i++) {
+            const float dx = x->d[(size_t)(row + (uint32_t)(i / 2)) * n + b];
+            acc[i] = vfmaq_f32(acc[i], vcvtq_f32_s32(s[i]),
+                               vmulq_n_f32(float_weight(k + 8 * (i % 2), 1), dx));
+        }
+    }
+}
+
+INLINE void tile_quantised(const struct jm_packed *w, const struct jm_acts *x, uint32_t row,
+                           float *y, size_t ldy, uint32_t g, const int R,
+                           const enum jm_pack_kind kind)
+{
+    float32x4_t acc[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 2 * R; i++)
+        acc[i] = vdupq_n_f32(0);
+    if (kind == JM_PACK_Q4K)
+        tile_q4k(w, x, row, acc, g, R);
+    else if (kind == JM_PACK_Q6K)
+        tile_q6k(w, x, row, acc, g, R);
+    else
+        tile_plain(w, x, row, acc, g, R, kind);
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++)
         store_group(y + (size_t)(row + (uint32_t)r) * ldy + (size_t)g * GROUP, acc[2 * r],
@@ -278,6 +387,12 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
         break;
     case JM_PACK_Q2:
         linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q2);
+        break;
+    case JM_PACK_Q4K:
+        linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q4K);
+        break;
+    case JM_PACK_Q6K:
+        linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q6K);
         break;
     default:
         linear_float(w, x, n_rows, y, ldy, g0, g1, 0);
