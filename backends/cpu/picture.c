@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backends/cpu/plan.h"
+#include "backends/cpu/profile.h"
 #include "base/checked.h"
 
 enum {
@@ -390,7 +391,7 @@ static void run_attend(jm_plan *p, struct jm_step *s, uint32_t m)
                 lay_out_head(p, s, &u, h);
         }
     }
-    jm_team_barrier(p->dev->team, m);
+    jm_cpu_meet(p, m);
     task = 0;
     for (uint32_t i = 0; i < p->batch->n_runs; i++) {
         const struct run u = run_at(p, n, i);

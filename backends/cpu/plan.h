@@ -63,6 +63,8 @@ struct jm_plan {
     const struct jm_batch *batch;
     bool by_rows;               /* threads have whole sequences: see execute.c */
     uint32_t *cut, *gather_cut; /* [threads + 1] where each one's rows begin */
+
+    struct jm_cpu_profile *profile; /* NULL: nothing is timed; owned */
 };
 
 /* n * m * each zeroed bytes that plan_close frees. NULL: out of memory, or too many. */
