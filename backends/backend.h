@@ -86,9 +86,9 @@ struct jm_roof {
     uint32_t threads;      /* that ran it together */
     size_t set_bytes;      /* READ: that all threads together read over and over */
     size_t capacity_bytes; /* READ: sets up to this are read as fast; SIZE_MAX: any */
-    double per_s;          /* bytes, or operations (a multiplication and its addition are two), of all
-                            * threads together; NAN: unavailable */
-    char reason[80];       /* why */
+    double per_s;    /* bytes, or operations (a multiplication and its addition are two), of all
+                      * threads together; NAN: unavailable */
+    char reason[80]; /* why */
 };
 enum { JM_MAX_ROOFS = 16 };
 
@@ -156,8 +156,8 @@ struct jm_backend_ops {
      * device has. */
     jm_status (*roofs)(jm_device *dev, uint32_t threads, struct jm_roof out[JM_MAX_ROOFS],
                        uint32_t *n, jm_err *err);
-    /* Optional, all three or none. on: from now on each operation is timed, from zero; off: no more,
-     * and what was counted is lost. Not while a batch is under way. */
+    /* Optional, all three or none. on: from now on each operation is timed, from zero; off: no
+     * more, and what was counted is lost. Not while a batch is under way. */
     jm_status (*profile)(jm_plan *plan, bool on, jm_err *err);
     /* Classes of batches from 0 on, and the nodes of the graph, in each; false after the last. No
      * batches, no calls: it did not run. */
