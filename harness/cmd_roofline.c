@@ -211,6 +211,8 @@ static jm_status measure(const struct request *q, struct jm_roofline *r, jm_err 
         st = jm_roofline_roofs(backend.ops, dev, r, err);
     if (st == JM_OK && !q->roofs)
         st = profile(q, &in, backend.ops, dev, r, err);
+    if (st == JM_OK && !q->roofs)
+        st = jm_roofline_again(backend.ops, dev, r, err);
     backend.ops->close(dev);
     jm_backend_unload(&backend);
     free_inputs(&in);

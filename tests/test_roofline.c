@@ -334,6 +334,7 @@ static void test_names(void)
         { "model.layers.3.mlp.experts.7.up.weight", "up" },
         { "v2.bias", "v2.bias" },
         { "blk.3", "blk.3" },
+        { "fm.head.0.weight", "fm.head.0" },
         { "", "" },
     };
     char out[64], big[200];
@@ -341,6 +342,10 @@ static void test_names(void)
         jm_spot_name(name[i][0], out);
         CU_ASSERT_STRING_EQUAL(out, name[i][1]);
     }
+    CU_ASSERT_STRING_EQUAL(jm_spot_tail("self_attn.q_proj"), "q_proj");
+    CU_ASSERT_STRING_EQUAL(jm_spot_tail("fm.head.0"), "head.0");
+    CU_ASSERT_STRING_EQUAL(jm_spot_tail("output"), "output");
+    CU_ASSERT_STRING_EQUAL(jm_spot_tail("a."), "a.");
     memset(big, 'x', sizeof big - 1);
     big[sizeof big - 1] = '\0';
     jm_spot_name(big, out);

@@ -83,8 +83,8 @@ static struct frame frame_of(const struct jm_roofline *r)
         f.x1 = fmax(f.x1, best_mul / least_read); /* where memory's roof ends */
     if (isinf(f.y0))
         f.y0 = f.x0 * least_read;
-    f.x0 /= 2;
-    f.x1 *= 3;
+    f.x0 /= 4; /* room for labels */
+    f.x1 *= 8;
     f.y0 = fmin(f.y0, f.x0 * least_read) / 8; /* room for the legend */
     f.y1 = fmax(best_mul, f.y0) * 3;
     return f;
@@ -163,7 +163,7 @@ static void write_roof_labels(FILE *f, const struct jm_roofline *r, const struct
 
 static const char *short_name(const struct jm_spot *s)
 {
-    return s->name[0] ? s->name : jm_op_name(s->op);
+    return s->name[0] ? jm_spot_tail(s->name) : jm_op_name(s->op);
 }
 
 /* The points of all series that are labelled, in the order in which they are drawn. */

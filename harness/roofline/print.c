@@ -39,7 +39,7 @@ static void print_roofs(const struct jm_roofline *r, bool read)
     size_t last = r->n_roofs, each = 0;
     while (each < last && r->roof[each].threads == r->roof[0].threads)
         each++;
-    printf("%-34s", read ? "reads, GB/s, by threads" : "multiplies, GOP/s, by threads");
+    printf("%-36s", read ? "reads, GB/s, by threads" : "multiplies, GOP/s, by threads");
     for (size_t t = 0; t < last; t += each)
         printf(" %7u", r->roof[t].threads);
     putchar('\n');
@@ -47,7 +47,7 @@ static void print_roofs(const struct jm_roofline *r, bool read)
         const struct jm_roof *roof = &r->roof[i];
         if ((roof->kind == JM_ROOF_READ) != read)
             continue;
-        printf("  %-6s %-25.25s", roof->name, roof->how);
+        printf("  %-6s %-27.27s", roof->name, roof->how);
         for (size_t t = i; t < last; t += each)
             print_number(r->roof[t].per_s * 1e-9, 7);
         printf(isnan(roof->per_s) ? "  unavailable: %s\n" : "\n", roof->reason);
@@ -79,7 +79,8 @@ static void print_batches(const struct jm_profile_batches *b)
 static void print_spot(const struct jm_spot *s, double wall_s, double batches)
 {
     char op[96], weight[40] = "";
-    snprintf(op, sizeof op, "%s %s", jm_op_name(s->op), s->name);
+    const char *name = strlen(s->name) > 20 ? jm_spot_tail(s->name) : s->name;
+    snprintf(op, sizeof op, "%s %s", jm_op_name(s->op), name);
     if (s->format[0])
         snprintf(weight, sizeof weight, "%s%s%s", s->format, s->kernel[0] ? " as " : "", s->kernel);
     printf("  %-27.27s %-13.13s %5.1f", op, weight, s->seconds / wall_s * 100);
@@ -102,7 +103,7 @@ static void print_class(const struct jm_spots *c)
            "GOP/s", "GB/s", "op/B", "roof", "of it%");
     for (size_t i = 0; i < c->n; i++) {
         const struct jm_spot *s = &c->spot[i];
-        busy_s += s->seconds;
+        busy_s += isnan(s->bound_seconds) ? 0 : s->seconds;
         bound_s += isnan(s->bound_seconds) ? 0 : s->bound_seconds;
         if (s->seconds >= SMALL * wall_s) {
             print_spot(s, wall_s, batches);
@@ -116,10 +117,10 @@ static void print_class(const struct jm_spots *c)
         print_number(rest_s * 1e6 / batches, 9);
         printf("  (%zu kinds)\n", rest);
     }
-    printf(
-        "  all operations take %.1f %% longer than their roofs allow; the batches, with waits and "
-        "what lies between, %.1f %%\n",
-        (busy_s / bound_s - 1) * 100, (wall_s / bound_s - 1) * 100);
+    if (bound_s > 0)
+        printf("  all operations reach %.1f %% of their roofs; with waits and what lies between, "
+               "%.1f %%\n",
+               bound_s / busy_s * 100, bound_s / wall_s * 100);
 }
 
 void jm_roofline_print(const struct jm_roofline *r)

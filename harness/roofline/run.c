@@ -33,6 +33,32 @@ jm_status jm_roofline_roofs(const struct jm_backend_ops *ops, jm_device *dev, st
     }
 }
 
+jm_status jm_roofline_again(const struct jm_backend_ops *ops, jm_device *dev, struct jm_roofline *r,
+                            jm_err *err)
+{
+    struct jm_roof roof[JM_MAX_ROOFS];
+    uint32_t n;
+    jm_status st = ops->roofs(dev, r->device.threads, roof, &n, err);
+    if (st != JM_OK)
+        return st;
+    for (uint32_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < r->n_roofs; k++) {
+            struct jm_roof *old = &r->roof[k];
+            if (old->kind == roof[i].kind && old->threads == roof[i].threads &&
+                strcmp(old->name, roof[i].name) == 0 && roof[i].per_s > old->per_s)
+                *old = roof[i];
+        }
+    }
+    for (size_t i = 0; i < r->n_runs; i++) {
+        for (size_t c = 0; c < r->run[i].n_classes; c++) {
+            struct jm_spots *s = &r->run[i].class[c];
+            for (size_t k = 0; k < s->n; k++)
+                jm_spot_place(&s->spot[k], r->roof, r->n_roofs, s->batches.threads);
+        }
+    }
+    return JM_OK;
+}
+
 /* A system under test that is kept busy. */
 struct drive {
     const struct jm_sut *sut;

@@ -35,6 +35,11 @@ struct jm_roofline {
 jm_status jm_roofline_roofs(const struct jm_backend_ops *ops, jm_device *dev, struct jm_roofline *r,
                             jm_err *err);
 
+/* Measures those of all threads once more, after the runs, keeps the better of both, and places all
+ * operations anew: what else a machine does may have slowed one of the measurements. */
+jm_status jm_roofline_again(const struct jm_backend_ops *ops, jm_device *dev, struct jm_roofline *r,
+                            jm_err *err);
+
 /* What runs, and for how long: `single-stream` has one query under way, any other as many as make
  * full batches. */
 struct jm_roofline_load {

@@ -2,10 +2,21 @@
 /* See spot.h. */
 #include "harness/roofline/spot.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+const char *jm_spot_tail(const char *name)
+{
+    const char *tail = name;
+    for (const char *dot = strchr(name, '.'); dot; dot = strchr(dot + 1, '.')) {
+        if (isalpha((unsigned char)dot[1]))
+            tail = dot + 1;
+    }
+    return tail;
+}
 
 void jm_spot_name(const char *weight, char out[64])
 {
@@ -13,7 +24,7 @@ void jm_spot_name(const char *weight, char out[64])
     const char *from = weight;
     for (const char *dot = strchr(weight, '.'); dot; dot = strchr(dot + 1, '.')) {
         size_t digits = strspn(dot + 1, "0123456789");
-        if (digits > 0 && dot[1 + digits] == '.')
+        if (digits > 0 && dot[1 + digits] == '.' && strcmp(dot + 1 + digits, suffix) != 0)
             from = dot + 2 + digits;
     }
     size_t n = strlen(from), end = sizeof suffix - 1;

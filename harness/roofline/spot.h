@@ -45,6 +45,8 @@ struct jm_spots {
 
 /* "blk.12.attn_q.weight": "attn_q"; "token_embd.weight": "token_embd". */
 void jm_spot_name(const char *weight, char out[64]);
+/* Its last word, with numbers behind it: "self_attn.q_proj": "q_proj"; "fm.head.0": "head.0". */
+const char *jm_spot_tail(const char *name);
 
 /* The roof of reading when `threads` walk through set_bytes together: the fastest that holds them.
  * NULL: there is none for this number of threads. */
