@@ -16,7 +16,7 @@
 #include "harness/roofline/print.h"
 
 /* Shares of a run's time from which a series is drawn, and of its own from which a point is. */
-static const double SERIES_SHARE = 0.02, POINT_SHARE = 0.01, LABEL_SHARE = 0.06;
+static const double SERIES_SHARE = 0.05, POINT_SHARE = 0.01, LABEL_SHARE = 0.06;
 
 /* The axes: operations a byte, and 10^9 operations a second. */
 struct frame {
