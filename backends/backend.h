@@ -79,6 +79,60 @@ struct jm_kernel_set {
     struct jm_kernel kernel[24]; /* [n], the same operations in the same order in every set */
 };
 
+/* What bounds an operation: how fast bytes can be read, or how fast it can multiply numbers of one
+ * kind. */
+enum jm_roof_kind {
+    JM_ROOF_READ,
+    JM_ROOF_F32,
+    JM_ROOF_I8,
+    JM_ROOF_I16,
+    JM_ROOF_BF16,
+    JM_ROOF_KINDS
+};
+
+/* A limit of a device, measured. */
+struct jm_roof {
+    enum jm_roof_kind kind;
+    char name[24];         /* READ: "L1", "L2", "L3", "memory"; otherwise "FP32", "INT8", … */
+    char how[48];          /* what was run: "vpdpbusd, 512 bits" */
+    uint32_t threads;      /* that ran it together */
+    size_t set_bytes;      /* READ: that all threads together read over and over */
+    size_t capacity_bytes; /* READ: sets up to this are read as fast; SIZE_MAX: any */
+    double per_s;    /* bytes, or operations (a multiplication and its addition are two), of all
+                      * threads together; NAN: unavailable */
+    char reason[80]; /* why */
+};
+enum { JM_MAX_ROOFS = 16 };
+
+/* Batches of one class: those of rows_from to rows_to rows. Times of threads are sums over all. */
+struct jm_profile_batches {
+    uint32_t rows_from, rows_to; /* UINT32_MAX: no end */
+    uint32_t threads;
+    uint64_t batches, rows;
+    double execute_ns; /* wall time of execute to the end of its work */
+    double between_ns; /* wall time from the batch before until execute: of whoever calls it */
+    double busy_ns;    /* of threads, in operations */
+    double wait_ns;    /* of threads, for others: at barriers, and at the end */
+    double start_ns;   /* of threads, until their first operation */
+};
+
+/* One node of the graph in the batches of one class. Bytes are those that it has to move once a
+ * batch: weights as the device holds them (by each thread that reads all of them), keys and values,
+ * rows in and out. */
+struct jm_profile_op {
+    enum jm_op op;
+    uint32_t entry;
+    char name[64];   /* of its weight; "": none */
+    char format[16]; /* of its weight in the file; "": none */
+    char kernel[16]; /* as what it is multiplied: "I16"; "": nothing is */
+    enum jm_roof_kind kind;
+    uint64_t calls;
+    double busy_ns; /* of all threads together */
+    double operations, bytes;
+    double set_bytes; /* what passes between two uses of the same byte: a cache that holds this much
+                       * holds what the operation reads */
+};
+
 struct jm_backend_ops {
     uint32_t abi;        /* first for ever: JM_BACKEND_ABI */
     const char *name;    /* the word after --backend */
@@ -109,6 +163,19 @@ struct jm_backend_ops {
     jm_status (*energy)(const jm_device *dev, double *joules, jm_err *err);
     /* Optional; NULL: there is nothing to choose. Set i, the best first; false after the last. */
     bool (*kernel_set)(size_t i, struct jm_kernel_set *out);
+    /* Optional; NULL: unavailable. Measures what the device's kernel set can reach with some of its
+     * threads: *n <= JM_MAX_ROOFS limits. Takes about a second. JM_EUSAGE: more threads than the
+     * device has. */
+    jm_status (*roofs)(jm_device *dev, uint32_t threads, struct jm_roof out[JM_MAX_ROOFS],
+                       uint32_t *n, jm_err *err);
+    /* Optional, all three or none. on: from now on each operation is timed, from zero; off: no
+     * more, and what was counted is lost. Not while a batch is under way. */
+    jm_status (*profile)(jm_plan *plan, bool on, jm_err *err);
+    /* Classes of batches from 0 on, and the nodes of the graph, in each; false after the last. No
+     * batches, no calls: it did not run. */
+    bool (*profile_batches)(const jm_plan *plan, uint32_t class, struct jm_profile_batches *out);
+    bool (*profile_op)(const jm_plan *plan, uint32_t class, uint32_t node,
+                       struct jm_profile_op *out);
 };
 
 /* The one exported symbol of a backend. */

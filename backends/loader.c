@@ -58,7 +58,9 @@ static const char *missing_hook(const struct jm_backend_ops *o)
            : !o->execute    ? "execute"
            : !o->wait       ? "wait"
            : !o->fetch      ? "fetch"
-                            : NULL;
+           : !o->profile != !o->profile_op || !o->profile != !o->profile_batches
+               ? "profile, profile_batches, profile_op: all or none"
+               : NULL;
 }
 
 /* Takes the handle over: closed on failure. */

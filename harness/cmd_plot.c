@@ -3,15 +3,12 @@
  * through small data files in a temporary folder to the scripts in share/joulemark/plots. Strings
  * from the results reach gnuplot as arguments or quoted data, never as commands. */
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -19,9 +16,8 @@
 #include "harness/commands.h"
 #include "harness/exit_code.h"
 #include "harness/paths.h"
+#include "harness/plot/gnuplot.h"
 #include "harness/plot/plot.h"
-
-extern char **environ;
 
 static const char usage[] =
     "usage: joulemark plot RESULTS.csv [-o DIR] [-q]\n\n"
@@ -106,44 +102,6 @@ static const char estimated_caption[] =
     "Each point: one run; joules of at least one run are estimated from processor time and a power "
     "model.";
 
-/* The first line of what gnuplot said, cut to fit. */
-static void first_line(const char *path, char *out, size_t room)
-{
-    FILE *f = fopen(path, "r");
-    out[0] = '\0';
-    while (f && fgets(out, (int)room, f) && out[strspn(out, " \n")] == '\0')
-        continue;
-    out[strcspn(out, "\n")] = '\0';
-    if (f)
-        fclose(f);
-}
-
-/* log: where its messages go. It warns of every series without points, which is nothing to read. */
-static jm_status run_gnuplot(char *const argv[], const char *log, jm_err *err)
-{
-    pid_t pid;
-    int status, e;
-    char said[200];
-    posix_spawn_file_actions_t actions;
-
-    if (posix_spawn_file_actions_init(&actions) != 0)
-        return jm_fail(err, JM_ENOMEM, "plot: out of memory");
-    posix_spawn_file_actions_addopen(&actions, 2, log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    e = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (e == ENOENT)
-        return jm_fail(err, JM_ENOTFOUND, "gnuplot is missing; install it (package gnuplot-nox)");
-    if (e != 0)
-        return jm_fail(err, JM_EIO, "gnuplot cannot be started: %s", strerror(e));
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return jm_fail(err, JM_EIO, "waiting for gnuplot: %s", strerror(errno));
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return JM_OK;
-    first_line(log, said, sizeof said);
-    return jm_fail(err, JM_EIO, "gnuplot failed on %s: %s", argv[2], said);
-}
-
 /* What a model guessed is never drawn as if a meter had measured it. */
 static bool any_estimated(const struct jm_table *t)
 {
@@ -194,7 +152,7 @@ static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err 
                      (char *)jm_plot_quality_name(j->t),
                      NULL };
     jm_status st = script && out && heading && caption && log
-                       ? run_gnuplot(argv, log, err)
+                       ? jm_plot_gnuplot(argv, log, err)
                        : jm_fail(err, JM_ENOMEM, "plot: out of memory");
     if (st == JM_OK && !j->quiet)
         printf("%-15s %s.svg %s.png\n", p->name, out, out);

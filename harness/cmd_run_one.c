@@ -46,7 +46,7 @@ struct run {
     struct jm_reference quality, same; /* of the reference model; of this run's own file */
 };
 
-static const struct jm_workload_ops *find_workload(const char *name, jm_err *err)
+const struct jm_workload_ops *jm_run_workload(const char *name, jm_err *err)
 {
     size_t n;
     const struct jm_workload_ops *const *all = jm_workloads(&n);
@@ -60,46 +60,40 @@ static const struct jm_workload_ops *find_workload(const char *name, jm_err *err
 
 const char *jm_run_model(const struct jm_run_config *c)
 {
-    const struct jm_workload_ops *w = find_workload(c->workload, NULL);
+    const struct jm_workload_ops *w = jm_run_workload(c->workload, NULL);
     return c->model[0] || !w ? c->model : w->model;
 }
 
 const char *jm_run_data(const struct jm_run_config *c)
 {
-    const struct jm_workload_ops *w = find_workload(c->workload, NULL);
+    const struct jm_workload_ops *w = jm_run_workload(c->workload, NULL);
     return c->data[0] || !w ? c->data : w->data;
 }
 
-/* The model as the run wants it: the file itself, or made from it in another format once and kept
- * in results/models. */
-static jm_status find_model(struct run *r, jm_err *err)
+jm_status jm_run_model_file(const struct jm_run_config *c, const char *results, char **model,
+                            char **source, jm_err *err)
 {
-    const struct jm_run_config *c = r->c;
-    char *source = NULL;
     jm_format format;
-    jm_status st = jm_find_file(jm_run_model(c), ".gguf", &source, err);
+    *model = *source = NULL;
+    jm_status st = jm_find_file(jm_run_model(c), ".gguf", source, err);
     if (st != JM_OK)
         return st;
-    r->reference_model = strdup(source);
-    if (!c->format[0] || (jm_format_by_name(c->format, &format) && strstr(source, "-f16.gguf") &&
+    if (!c->format[0] || (jm_format_by_name(c->format, &format) && strstr(*source, "-f16.gguf") &&
                           format == JM_F16)) {
-        r->model = source;
-        return JM_OK;
+        *model = strdup(*source);
+        return *model ? JM_OK : jm_fail(err, JM_ENOMEM, "out of memory");
     }
-    if (!jm_format_by_name(c->format, &format)) {
-        free(source);
+    if (!jm_format_by_name(c->format, &format))
         return jm_fail(err, JM_EUSAGE, "no weight format '%s'", c->format);
-    }
-    const char *base = strrchr(source, '/');
-    base = base ? base + 1 : source;
-    char *dir = jm_asprintf("%s/models", r->place->results);
-    r->model = jm_asprintf("%s/%.*s-%s.gguf", dir ? dir : ".", (int)strcspn(base, "."), base,
-                           jm_format_info(format)->name);
-    st = r->model && dir ? jm_make_dirs(dir, err) : jm_fail(err, JM_ENOMEM, "out of memory");
-    if (st == JM_OK && access(r->model, F_OK) != 0)
-        st = jm_quantize_file(source, r->model, format, err);
+    const char *base = strrchr(*source, '/');
+    base = base ? base + 1 : *source;
+    char *dir = jm_asprintf("%s/models", results);
+    *model = jm_asprintf("%s/%.*s-%s.gguf", dir ? dir : ".", (int)strcspn(base, "."), base,
+                         jm_format_info(format)->name);
+    st = *model && dir ? jm_make_dirs(dir, err) : jm_fail(err, JM_ENOMEM, "out of memory");
+    if (st == JM_OK && access(*model, F_OK) != 0)
+        st = jm_quantize_file(*source, *model, format, err);
     free(dir);
-    free(source);
     return st;
 }
 
@@ -155,10 +149,10 @@ static jm_status open_all(struct run *r, jm_err *err)
 {
     const struct jm_run_config *c = r->c;
     struct jm_device_options how = { .threads = c->threads, .isa = c->isa[0] ? c->isa : NULL };
-    r->ops = find_workload(c->workload, err);
+    r->ops = jm_run_workload(c->workload, err);
     if (!r->ops)
         return err->status;
-    jm_status st = find_model(r, err);
+    jm_status st = jm_run_model_file(c, r->place->results, &r->model, &r->reference_model, err);
     if (st == JM_OK)
         st = jm_find_file(jm_run_data(c), ".csv", &r->data, err);
     if (st == JM_OK && c->reference[0] && strcmp(c->reference, "none") != 0) {

@@ -8,6 +8,7 @@
 #include "harness/progress.h"
 #include "harness/record/columns.h"
 #include "harness/suite.h"
+#include "workloads/workload.h"
 
 struct jm_run_place {
     const char *results; /* folder: the CSV, a folder a run, references/, models/ */
@@ -24,6 +25,15 @@ struct jm_run_place {
  */
 jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *place,
                      struct jm_record *row, jm_err *err);
+
+/* NULL with JM_EUSAGE in err: there is none of this name. */
+const struct jm_workload_ops *jm_run_workload(const char *name, jm_err *err);
+
+/* The model as the run wants it: the file itself, or made from it in another format once and kept
+ * in results/models; and the file as it was named. Both are the caller's to free, after a failure
+ * too. */
+jm_status jm_run_model_file(const struct jm_run_config *c, const char *results, char **model,
+                            char **source, jm_err *err);
 
 /* The names of the model and data files of a run, which are the workload's own where c names none;
  * "" where there is no such workload. */

@@ -12,6 +12,7 @@ int jm_cmd_list(int argc, char **argv);
 int jm_cmd_plot(int argc, char **argv);
 int jm_cmd_quantize(int argc, char **argv);
 int jm_cmd_reproduce(int argc, char **argv);
+int jm_cmd_roofline(int argc, char **argv);
 int jm_cmd_run(int argc, char **argv);
 int jm_cmd_selftest(int argc, char **argv);
 int jm_cmd_synth(int argc, char **argv);

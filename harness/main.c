@@ -19,6 +19,7 @@ static const struct command {
     { "imagine", jm_cmd_imagine, "draw a picture of a caption, to see that the model is real" },
     { "reproduce", jm_cmd_reproduce, "run a claim, or a recorded run, again: does it hold?" },
     { "plot", jm_cmd_plot, "draw plots from a results CSV" },
+    { "roofline", jm_cmd_roofline, "what limits this machine, and how near each operation comes" },
     { "quantize", jm_cmd_quantize, "make a smaller model file from a larger one" },
     { "synth", jm_cmd_synth, "make a model file of a real shape with random weights" },
     { "list", jm_cmd_list, "what there is: workloads, backends, models, data sets" },

@@ -79,6 +79,8 @@ struct jm_workload_ops {
     /* Source text, its length in Unicode characters, and target language of a data sample. */
     void (*sample)(const jm_workload *w, uint32_t index, const char **source,
                    uint32_t *source_chars, const char **lang);
+    /* Optional; NULL: none. The plan that it runs, for profiling. */
+    jm_plan *(*plan)(jm_workload *w);
 
     /* Only where answers are not text; otherwise NULL. */
     const char *suffix; /* of a saved answer's file: ".png" */

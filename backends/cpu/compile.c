@@ -7,6 +7,7 @@
 
 #include "backends/cpu/picture.h"
 #include "backends/cpu/plan.h"
+#include "backends/cpu/profile.h"
 #include "base/checked.h"
 
 enum {
@@ -397,6 +398,7 @@ void jm_cpu_plan_close(jm_plan *p)
 {
     if (!p)
         return;
+    jm_cpu_profile_close(p);
     free(p->weights);
     for (uint32_t i = 0; i < p->n_owned; i++)
         free(p->owned[i]);

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/cpu/peak.h"
 #include "backends/cpu/plan.h"
+#include "backends/cpu/profile.h"
 
 enum { MAX_THREADS = 1024 };
 
@@ -106,6 +108,16 @@ static jm_status wait_plan(jm_plan *p, jm_err *err)
     return JM_OK;
 }
 
+static jm_status measure_roofs(jm_device *dev, uint32_t threads, struct jm_roof out[JM_MAX_ROOFS],
+                               uint32_t *n, jm_err *err)
+{
+    *n = 0;
+    if (threads == 0 || threads > jm_team_size(dev->team))
+        return jm_fail(err, JM_EUSAGE, "cpu: limits of %u threads; the device was opened with %u",
+                       threads, jm_team_size(dev->team));
+    return jm_cpu_roofs(dev->kernels->isa, threads, out, n, err);
+}
+
 static const struct jm_backend_ops ops = {
     .abi = JM_BACKEND_ABI,
     .name = "cpu",
@@ -122,6 +134,10 @@ static const struct jm_backend_ops ops = {
     .wait = wait_plan,
     .fetch = jm_cpu_fetch,
     .kernel_set = jm_cpu_kernel_set,
+    .roofs = measure_roofs,
+    .profile = jm_cpu_profile,
+    .profile_batches = jm_cpu_profile_batches,
+    .profile_op = jm_cpu_profile_op,
 };
 
 const struct jm_backend_ops *jm_backend_entry(void)

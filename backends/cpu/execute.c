@@ -8,6 +8,7 @@
 
 #include "backends/cpu/picture.h"
 #include "backends/cpu/plan.h"
+#include "backends/cpu/profile.h"
 
 enum { BLOCK = 32, HALVES = 128 };
 
@@ -49,7 +50,7 @@ static uint32_t rows_of(const struct jm_step *s, const struct jm_batch *b)
 static void meet(const jm_plan *p, const struct part *w)
 {
     if (!w->alone)
-        jm_team_barrier(p->dev->team, w->m);
+        jm_cpu_meet(p, w->m);
 }
 
 void jm_cpu_quantise_part(jm_plan *p, struct jm_step *s, uint32_t r, uint32_t from, uint32_t to)
@@ -319,6 +320,8 @@ static void run_member(void *arg, uint32_t m)
 {
     jm_plan *p = arg;
     const struct part w = part_of(p, m);
+    if (p->profile)
+        jm_cpu_profile_begin(p, m);
     for (uint32_t i = 0; i < p->n_steps; i++) {
         struct jm_step *s = &p->steps[i];
         struct share rows = w.share[s->node.rows];
@@ -337,6 +340,8 @@ static void run_member(void *arg, uint32_t m)
         else
             run_rows(p, s, rows);
         quantise_late(p, s, &w);
+        if (p->profile)
+            jm_cpu_profile_step(p, i, m);
     }
 }
 
@@ -362,6 +367,8 @@ static jm_status check_batch(const jm_plan *p, const struct jm_batch *in, jm_err
 
 jm_status jm_cpu_execute(jm_plan *p, const struct jm_batch *in, jm_err *err)
 {
+    if (p->profile)
+        jm_cpu_profile_enter(p);
     jm_status st = check_batch(p, in, err);
     if (st != JM_OK)
         return st;
@@ -371,9 +378,12 @@ jm_status jm_cpu_execute(jm_plan *p, const struct jm_batch *in, jm_err *err)
                         .row_cost = p->row_cost,
                         .least_rows = p->weight_bytes <= CACHED_BYTES ? CACHED_ROWS : MEMORY_ROWS,
                     });
+    p->given = in;
     p->batch = p->by_rows ? &p->deal.batch : in;
     jm_cpu_picture_begin(p);
     jm_team_run(p->dev->team, run_member, p);
+    if (p->profile)
+        jm_cpu_profile_leave(p);
     return JM_OK;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backends/cpu/plan.h"
+#include "backends/cpu/profile.h"
 #include "base/checked.h"
 
 enum {
@@ -407,7 +408,7 @@ static void run_attend(jm_plan *p, struct jm_step *s, struct jm_cpu_runs runs, u
         }
     }
     if (!runs.alone)
-        jm_team_barrier(p->dev->team, m);
+        jm_cpu_meet(p, m);
     task = 0;
     for (uint32_t i = runs.from; i < runs.to; i++) {
         const struct run u = run_at(p, n, i);

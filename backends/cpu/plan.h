@@ -62,9 +62,12 @@ struct jm_plan {
     uint64_t row_cost[3]; /* of a row, by enum jm_rows, in weights that it meets */
 
     /* Of the run under way. */
-    const struct jm_batch *batch;
-    bool by_rows; /* threads have whole sequences, as dealt out */
+    const struct jm_batch *given; /* the caller's */
+    const struct jm_batch *batch; /* the same, dealt out where by_rows */
+    bool by_rows;                 /* threads have whole sequences, as dealt out */
     struct jm_deal deal;
+
+    struct jm_cpu_profile *profile; /* NULL: nothing is timed; owned */
 };
 
 /* Bytes of a key or value in the caches. */

@@ -306,6 +306,11 @@ static jm_status imagegen_open(const struct jm_workload_config *cfg, jm_workload
 
 /* ---- facts and answers ---- */
 
+static jm_plan *imagegen_plan(jm_workload *w)
+{
+    return w->kit.model.plan;
+}
+
 static const struct jm_sut *imagegen_sut(jm_workload *w)
 {
     return &w->sut;
@@ -492,6 +497,7 @@ const struct jm_workload_ops jm_imagegen_workload = {
     .score = imagegen_score,
     .answer = imagegen_answer,
     .sample = imagegen_sample,
+    .plan = imagegen_plan,
     .suffix = ".png",
     .save = imagegen_save,
     .against = imagegen_against,

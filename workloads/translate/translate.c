@@ -344,6 +344,11 @@ static const struct jm_sut *translate_sut(jm_workload *w)
     return &w->sut;
 }
 
+static jm_plan *translate_plan(jm_workload *w)
+{
+    return w->model.plan;
+}
+
 static void translate_info(const jm_workload *w, struct jm_model_info *out)
 {
     const jm_gguf *f = w->model.file;
@@ -468,4 +473,5 @@ const struct jm_workload_ops jm_translate_workload = {
     .score = translate_score,
     .answer = translate_answer,
     .sample = translate_sample,
+    .plan = translate_plan,
 };

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The plot of a roofline. */
+#ifndef JM_HARNESS_PLOT_ROOFLINE_H
+#define JM_HARNESS_PLOT_ROOFLINE_H
+
+#include "harness/roofline/run.h"
+
+/* dir/roofline.svg and dir/roofline.png. JM_ENOTFOUND: gnuplot or the scripts are missing. */
+jm_status jm_plot_roofline(const struct jm_roofline *r, const char *dir, jm_err *err);
+
+#endif
