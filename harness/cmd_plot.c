@@ -105,7 +105,7 @@ static const struct plot {
                    "time and a power model." },
     { .name = "peak",
       .heading = "Throughput against latency bound",
-      .caption = "Each point: a server window, Poisson arrivals; latency from scheduled arrival.",
+      .caption = "Each point: one window of a search, random arrivals, timed from their schedule.",
       .data = jm_plot_peak,
       .nothing = "no run searched for its peak",
       .extra = jm_plot_peak_axis },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Throughput against a bound on latency: the windows that a search for the highest rate tried, each
- * at the 99th percentile that it kept. A bound moved along the axis allows the rate below it. */
+ * at the 99th percentile that it kept. A bound anywhere on the axis allows the highest rate of the
+ * windows before it: the line. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ struct window {
     bool valid;
 };
 
-static int by_rate(const void *a, const void *b)
+static int by_time(const void *a, const void *b)
 {
     return jm_plot_by_value(&((const struct window *)a)->rate, &((const struct window *)b)->rate);
 }
@@ -66,11 +67,28 @@ static size_t read_windows(const struct jm_table *peak, const struct kind *k, st
             w[n++] = one;
     }
     if (n > 1)
-        qsort(w, n, sizeof *w, by_rate);
+        qsort(w, n, sizeof *w, by_time);
     return n;
 }
 
-/* Two blocks of a run: its valid windows, and those that broke a bound. */
+/* A block of the windows that kept their bounds, or that did not: time, rate, and the highest rate
+ * so far, which goes on to the bound. */
+static void write_block(FILE *f, const char *label, const struct window *w, size_t n, bool valid,
+                        double bound_ms)
+{
+    double most = 0.0, last_ms = 0.0;
+    fprintf(f, "\n\n\"%s\"\n? ? ?\n", label);
+    for (size_t i = 0; i < n; i++) {
+        if (w[i].valid != valid)
+            continue;
+        most = fmax(most, w[i].rate);
+        last_ms = w[i].ms;
+        fprintf(f, "%.9g %.9g %.9g\n", w[i].ms, w[i].rate, most);
+    }
+    if (valid && most > 0.0 && last_ms < bound_ms)
+        fprintf(f, "%.9g ? %.9g\n", bound_ms, most);
+}
+
 static bool write_run(FILE *f, const struct jm_plot_job *j, size_t r, const struct kind *k)
 {
     struct jm_table peak;
@@ -79,13 +97,10 @@ static bool write_run(FILE *f, const struct jm_plot_job *j, size_t r, const stru
         return false;
     struct window *w = calloc(peak.rows, sizeof *w);
     size_t n = w ? read_windows(&peak, k, w) : 0;
+    double bound_ms = jm_table_number(j->t, r, k->bound);
     jm_plot_label(j->t, r, label);
-    for (int valid = 1; valid >= 0 && n > 0; valid--) {
-        fprintf(f, "\n\n\"%s\"\n? ?\n", label);
-        for (size_t i = 0; i < n; i++)
-            if (w[i].valid == (valid != 0))
-                fprintf(f, "%.9g %.9g\n", w[i].ms, w[i].rate);
-    }
+    for (int valid = 1; valid >= 0 && n > 0; valid--)
+        write_block(f, label, w, n, valid != 0, bound_ms);
     free(w);
     jm_table_free(&peak);
     return n > 0;
