@@ -12,8 +12,8 @@
 enum { LOOKS = 16 };
 
 static const int64_t longest_ns = 100000000, look_ns = 100000;
-static const double shortest_spin_ns = 50e3, longest_spin_ns = 1e6;
-static const double longer = 1.25, beyond = 0.005; /* share of sleeps */
+static const double shortest_spin_ns = 50e3, longest_spin_ns = 2e6;
+static const double longer = 1.5, beyond = 0.001; /* share of sleeps */
 
 /* The clock slept on is another than jm_now_ns, which cannot be: in a tenth of a second they drift
  * apart far less than the stretch that is spun. False: a signal. */

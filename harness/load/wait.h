@@ -20,8 +20,9 @@ void jm_wait_end(const struct jm_wait *w);
 void jm_wait_until(struct jm_wait *w, int64_t at_ns);
 
 /* A sleep ended late_ns after it should: the stretch becomes longer at once where that was beyond
- * it, and otherwise shorter by so little that in the long run one sleep in 200 is beyond it.
- * Stays within 50 us to 1 ms: a longer one would not sleep at 1,000 arrivals a second. */
+ * it, and otherwise shorter by so little that in the long run one sleep in 1,000 is beyond it, far
+ * fewer than a 99th percentile shows. Stays within 50 us to 2 ms: what wakes later than that waits
+ * for a core, and no spinning helps. */
 void jm_wait_learn(struct jm_wait *w, int64_t late_ns);
 
 #endif
