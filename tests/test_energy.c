@@ -467,7 +467,7 @@ static void test_recorder(void)
     jm_powercap_ops.close(m);
 }
 
-static int busy_reads;
+static atomic_int busy_reads;
 
 /* Takes 3 ms of its thread's processor time. */
 static jm_status busy_read(jm_meter *m, double *value, uint32_t *wraps, jm_err *err)

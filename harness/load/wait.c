@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 
-enum { LOOKS = 16 };
+enum { LOOKS = 64 };
 
 static const int64_t longest_ns = 100000000, look_ns = 100000;
 static const double shortest_spin_ns = 50e3, longest_spin_ns = 2e6;
