@@ -22,9 +22,9 @@
 static const char usage[] =
     "usage: joulemark plot RESULTS.csv [-o DIR] [-q]\n\n"
     "Draws latency, throughput, settings compared with intervals, throughput by threads, quality\n"
-    "against throughput, size and, where energy was measured, joules, and a grid of pictures, each "
-    "as SVG and PNG, into "
-    "DIR (default: the folder of RESULTS.csv).\n"
+    "against throughput, size and, where energy was measured, joules, power over time with the\n"
+    "phases of a run, throughput against the bound on latency where a peak was searched, and a\n"
+    "grid of pictures, each as SVG and PNG, into DIR (default: the folder of RESULTS.csv).\n"
     "-q names no files. Needs gnuplot.\n";
 
 /* The pictures of the first run of each label, a row each. */
@@ -50,7 +50,9 @@ static const struct plot {
     const char *heading, *caption;
     size_t (*data)(FILE *f, const struct jm_plot_job *j); /* returns how much there is to draw */
     const char *nothing;                                  /* why there may be nothing */
-    bool energy;                                          /* shows joules */
+    /* What the script needs to know beside its data; NULL: nothing. */
+    const char *(*extra)(const struct jm_plot_job *j);
+    const char *estimated; /* caption where joules were not measured; NULL: shows none */
 } plots[] = {
     { .name = "latency",
       .heading = "Latency",
@@ -95,12 +97,23 @@ static const struct plot {
       .caption = "Each point: one run, metered while timed. Dashed: no run is better in both.",
       .data = jm_plot_quality_energy,
       .nothing = "no energy was measured",
-      .energy = true },
+      .estimated = "Each point: one run; joules of at least one run are estimated from processor "
+                   "time and a power model." },
+    { .name = "peak",
+      .heading = "Throughput against latency bound",
+      .caption = "Each point: one window of a search, random arrivals, timed from their schedule.",
+      .data = jm_plot_peak,
+      .nothing = "no run searched for its peak",
+      .extra = jm_plot_peak_axis },
+    { .name = "power",
+      .heading = "Power over time",
+      .caption = "Mean power between readings of each meter's counted domains; three runs at most.",
+      .data = jm_plot_power,
+      .nothing = "no run has a power.csv",
+      .extra = jm_plot_power_panels,
+      .estimated = "Mean power between values that a model estimates from processor time; no "
+                   "meter." },
 };
-
-static const char estimated_caption[] =
-    "Each point: one run; joules of at least one run are estimated from processor time and a power "
-    "model.";
 
 /* What a model guessed is never drawn as if a meter had measured it. */
 static bool any_estimated(const struct jm_table *t)
@@ -133,11 +146,11 @@ static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err 
     jm_plot_values(j->t, "threads", threads, sizeof threads);
     char *script = jm_asprintf("%s/%s.gp", j->scripts, p->name);
     char *out = jm_asprintf("%s/%s", j->out, p->name);
-    bool estimated = p->energy && any_estimated(j->t);
+    bool estimated = p->estimated && any_estimated(j->t);
     char *heading = jm_asprintf("%s%s: %s on %s", p->heading,
                                 estimated ? " (estimated, not measured)" : "", models, cpus);
     char *caption =
-        jm_asprintf("%s %zu run%s: %s; threads: %s.", estimated ? estimated_caption : p->caption,
+        jm_asprintf("%s %zu run%s: %s; threads: %s.", estimated ? p->estimated : p->caption,
                     jm_plot_runs(j->t), jm_plot_runs(j->t) == 1 ? "" : "s", scenarios, threads);
     char *log = jm_asprintf("%s.log", j->data);
     char *argv[] = { "gnuplot",
@@ -150,6 +163,7 @@ static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err 
                      (char *)j->scripts,
                      (char *)jm_plot_rate_name(j->t),
                      (char *)jm_plot_quality_name(j->t),
+                     (char *)(p->extra ? p->extra(j) : ""),
                      NULL };
     jm_status st = script && out && heading && caption && log
                        ? jm_plot_gnuplot(argv, log, err)

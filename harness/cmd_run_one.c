@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "backends/loader.h"
+#include "base/checked.h"
 #include "base/file.h"
 #include "harness/energy/session.h"
 #include "harness/load/load.h"
@@ -28,7 +29,7 @@
 /* Answers compared word for word with the reference kernels, when those have to run for it alone.
  */
 static const uint32_t MOST_SAME = 128;
-static const size_t MAX_ANSWER_BYTES = (size_t)256 << 20; /* kept while a run lasts */
+static const size_t MEMORY_PART = 4; /* of this machine's: one in so many for answers and times */
 
 struct run {
     const struct jm_run_config *c;
@@ -218,8 +219,12 @@ static uint32_t max_samples(struct run *r)
     struct jm_model_info m;
     r->ops->info(r->workload, &m);
     uint32_t n = r->ops->sut(r->workload)->n_samples;
-    size_t fit = m.answer_bytes > 0 ? MAX_ANSWER_BYTES / m.answer_bytes : r->c->max_queries;
-    fit = fit < r->c->max_queries ? fit : r->c->max_queries;
+    size_t pages = (size_t)sysconf(_SC_PHYS_PAGES), page = (size_t)sysconf(_SC_PAGE_SIZE), all;
+    if (!jm_mul_size(pages, page, &all))
+        all = SIZE_MAX;
+    size_t fit = all / MEMORY_PART / (m.answer_bytes + jm_load_bytes_per_sample());
+    size_t most = r->c->max_queries > 0 ? r->c->max_queries : UINT32_MAX / 2;
+    fit = fit < most ? fit : most;
     return n > fit ? n : (uint32_t)fit;
 }
 
@@ -250,6 +255,28 @@ static jm_status measure(struct run *r, jm_err *err)
 
 /* ---- the record ---- */
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* "fr, de,de" and "de,fr" ask for the same. */
+static void record_languages(struct jm_record *row, const char *list)
+{
+    char copy[sizeof row->languages], *word[sizeof copy / 2], *rest = copy;
+    size_t n = 0, at = 0;
+    jm_record_text(copy, list);
+    for (char *w; (w = strsep(&rest, " ,"));)
+        if (*w)
+            word[n++] = w;
+    if (n > 0)
+        qsort(word, n, sizeof *word, by_text);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || strcmp(word[i], word[i - 1]) != 0)
+            at += (size_t)snprintf(row->languages + at, sizeof row->languages - at, "%s%s",
+                                   at ? "," : "", word[i]);
+}
+
 static void record_identity(struct run *r)
 {
     struct jm_record *row = r->row;
@@ -273,6 +300,7 @@ static void record_identity(struct run *r)
     jm_record_text(row->suite, r->place->suite);
     jm_record_text(row->run_name, c->name);
     jm_record_text(row->workload, c->workload);
+    record_languages(row, c->languages);
     jm_record_text(row->backend, c->backend);
     jm_record_text(row->scenario, c->scenario);
     row->batch = c->batch;
@@ -489,6 +517,7 @@ static jm_status record_results(struct run *r, bool whole, jm_err *err)
         return st;
     double chars = source_chars(r);
     record_speed(r, &l, chars);
+    r->load.meter_share = jm_session_reading_share(r->meters);
     jm_record_load(r->row, &r->load, &l);
     record_energy(r, chars, l.tokens_out_per_s * l.duration_s);
     record_counters(r, l.tokens_out_per_s * l.duration_s);

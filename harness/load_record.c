@@ -149,12 +149,17 @@ void jm_record_load(struct jm_record *row, struct jm_load_evidence *e, const str
     row->issue_delay_max_us = l->delay_max_s * 1e6;
     row->harness_ns = e->null_ns;
     row->harness_share = samples * e->null_ns * 1e-9 / metric_s(e->cfg.scenario, l);
-    if (!e->verdict.valid || !(row->harness_share > max_share))
+    row->meter_share = e->meter_share;
+    /* What is unavailable cannot make a run invalid. */
+    double meters = isnan(e->meter_share) ? 0.0 : e->meter_share;
+    double share = meters + (isnan(row->harness_share) ? 0.0 : row->harness_share);
+    if (!e->verdict.valid || !(share > max_share))
         return;
     e->verdict.valid = false;
     (void)snprintf(e->verdict.reason, sizeof e->verdict.reason,
-                   "measuring costs %.2g %% of what is measured, and %g %% is allowed",
-                   row->harness_share * 100, max_share * 100);
+                   "measuring costs %.2g %% of what is measured (%.2g %% for reading meters), and "
+                   "%g %% is allowed",
+                   share * 100, meters * 100, max_share * 100);
 }
 
 static void put(FILE *f, double v)

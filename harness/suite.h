@@ -38,7 +38,7 @@ struct jm_run_config {
     char languages[256];                 /* comma separated; "": all */
     double warmup_s, min_duration_s;
     uint64_t min_queries, seed;
-    uint32_t max_queries; /* what memory may be taken for */
+    uint32_t max_queries; /* what memory may be taken for; 0: what a quarter of it holds */
     double min_quality;   /* of the reference's, at which the run is valid */
     char energy[256];     /* meters: auto, none, or NAME[=FILE],... */
     double energy_idle_s, energy_error;

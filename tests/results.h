@@ -50,6 +50,7 @@ static inline void make_run(struct jm_record *r, jm_rng *rng, double factor)
     jm_record_text(r->quality_metric, "chrF2++");
     jm_record_text(r->quality_valid, "yes");
     r->quality_value = 50.0;
+    r->quality_worst = 40.0;
 }
 
 #endif

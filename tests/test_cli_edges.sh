@@ -102,6 +102,39 @@ head -c 2000 "$dir/plots/throughput.png" >"$dir/cut.png"
 "$bin" plot -q "$dir/plots/joules.csv" >"$dir/out" 2>&1 && [ ! -s "$dir/out" ] ||
     fail "plot -q is not quiet" "$dir/out"
 
+# A search for a peak and a metered run, with names that gnuplot could take for commands.
+mkdir "$dir/search" "$dir/search/run"
+cat >"$dir/search/peak.csv" <<'CSV'
+schema_version,run_name,status,model,weight_format,host_cpu,backend,scenario,queries_per_s,target_qps,peak_probes,bound_ttft_ms,bound_tpot_ms,ttft_p99_ms,tpot_p99_ms,energy_source,record_dir
+1,a,complete,"Model ""`id` A",F16,Some CPU,cpu,server,90,90,3,200,50,190,10,powercap,run
+CSV
+cat >"$dir/search/run/peak.csv" <<'CSV'
+window,kind,target_qps,valid,queries,duration_s,latency_p99_ms,ttft_p99_ms,tpot_p99_ms,issue_delay_p99_us,reason
+1,probe,50,yes,100,2,100,40,10,1,""
+2,probe,100,no,80,1,900,400,10,1,"overloaded"
+3,confirmation,90,yes,900,10,300,190,10,1,""
+CSV
+cat >"$dir/search/run/power.csv" <<'CSV'
+time_s,phase,source,domain,power_w,energy_j
+-2,idle,powercap,"package ""0' $(id)",10,0
+-1,idle,powercap,"package ""0' $(id)",10,10
+0,warmup,powercap,"package ""0' $(id)",30,40
+1,measured,powercap,"package ""0' $(id)",31,71
+2,measured,powercap,"package ""0' $(id)",33,104
+3,cooldown,powercap,"package ""0' $(id)",,
+CSV
+"$bin" plot "$dir/search/peak.csv" -o "$dir/search" >"$dir/out" 2>&1 ||
+    fail "plots of a search fail" "$dir/out"
+for name in peak power; do
+    decodes "$dir/search/$name.png" || fail "$name.png is no picture" "$dir/out"
+    grep -q '</svg>' "$dir/search/$name.svg" || fail "$name.svg is not whole"
+    ! grep -q 'uid=' "$dir/search/$name.svg" || fail "$name.svg ran a command"
+done
+grep -q '99th percentile to the first token' "$dir/search/peak.svg" ||
+    fail "peak.svg is not of the bound that limits"
+grep -q 'package .0. \$(id)' "$dir/search/power.svg" || fail "power.svg does not name its series"
+grep -q 'measured' "$dir/search/power.svg" || fail "power.svg does not name its phases"
+
 # Progress: time left on a terminal, JSON lines on request, nothing in a pipe.
 sed -i 's/min-duration-s = 0/min-duration-s = 2/; s/offline/single-stream/' "$dir/short.ini"
 run="'$bin' run --suite '$dir/short.ini' --results '$dir/r' --no-plots"

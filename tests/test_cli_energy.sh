@@ -51,4 +51,6 @@ grep -q '"power.csv"' "$(dirname "$power")/manifest.json" || fail "the manifest 
 "$bin" plot "$dir/r/single.csv" -o "$dir/plots" >/dev/null 2>&1
 grep -q 'estimated, not measured' "$dir/plots/quality_energy.svg" ||
     fail "the plot of energy does not say estimated"
+grep -q 'estimated, not measured' "$dir/plots/power.svg" ||
+    fail "the plot of power does not say estimated"
 exit $failed

@@ -16,7 +16,13 @@ TMPDIR=$dir expect 0 '"offline_samples_per_s"' selftest --json
 for key in single_stream_ns server_1000_delay_p99_us server_50000_delay_p99_us bytes_per_sample report_s; do
     grep -q "\"$key\"" "$dir/out" || { echo "selftest --json lacks $key"; failed=1; }
 done
+grep -q '"meters_unavailable"\|"meter_share_percent"' "$dir/out" ||
+    { echo "selftest --json says nothing of meters"; failed=1; }
 [ "$(ls "$dir")" = out ] || { echo "selftest left files behind: $(ls "$dir")"; failed=1; }
+expect 2 "no energy meter 'nosuch'" selftest --energy nosuch
+printf 'idle_w = 20\nmax_w = 100\npackages = 1\n' >"$dir/model.ini"
+TMPDIR=$dir expect 0 '^meters on, slower by ' selftest --energy "estimate=$dir/model.ini"
+grep -q '^reading meters, processor time  *[0-9]' "$dir/out" || { cat "$dir/out"; failed=1; }
 (TMPDIR=$dir/none expect 4 "set TMPDIR" selftest; exit $failed) || failed=1
 
 # Twelve texts, one thread: short under sanitizers and on a busy machine.

@@ -467,6 +467,66 @@ static void test_recorder(void)
     jm_powercap_ops.close(m);
 }
 
+static atomic_int busy_reads;
+
+/* Takes 3 ms of its thread's processor time. */
+static jm_status busy_read(jm_meter *m, double *value, uint32_t *wraps, jm_err *err)
+{
+    (void)m;
+    (void)err;
+    struct timespec a, b;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
+    do
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
+    while ((b.tv_sec - a.tv_sec) * second_ns + b.tv_nsec - a.tv_nsec < 3000000);
+    value[0] = 10.0;
+    *wraps = 0;
+    busy_reads++; /* once a reading is over, as its caller then asks for the time spent */
+    return JM_OK;
+}
+
+/* What readings cost is seen: those of the thread, and not the caller's own at marks. */
+static void test_reading_cost(void)
+{
+    struct jm_meter_ops busy = power_ops;
+    jm_recorder *r;
+    busy.read = busy_read;
+    busy_reads = 0;
+    CU_ASSERT_EQUAL_FATAL(jm_recorder_start(&busy, NULL, 0.01, &r, NULL), JM_OK);
+    wait_s(0.1);
+    int64_t t0 = jm_recorder_mark(r), cpu0 = jm_recorder_cpu_ns(r);
+    int before = busy_reads;
+    wait_s(0.3);
+    int64_t t1 = jm_recorder_mark(r), cpu1 = jm_recorder_cpu_ns(r);
+    int reads = busy_reads - before - 1; /* the last is the mark's */
+    CU_ASSERT(reads >= 1 && cpu1 - cpu0 <= t1 - t0);
+    CU_ASSERT(cpu1 - cpu0 >= (int64_t)(reads - 1) * 3000000); /* one may have begun before */
+    jm_recorder_stop(r);
+    CU_ASSERT_EQUAL(jm_recorder_cpu_ns(r), 0);
+    jm_recorder_free(r);
+}
+
+static void test_reading_share(void)
+{
+    jm_session *s;
+    tree_new();
+    zone_new("intel-rapl:0", "package-0", 100, "65536000000\n");
+    struct jm_session_config how = { .meters = "powercap",
+                                     .interval_s = 0.002,
+                                     .meter = { .root = root } };
+    CU_ASSERT_EQUAL_FATAL(jm_session_open(&how, &s, NULL), JM_OK);
+    CU_ASSERT(isnan(jm_session_reading_share(s)));
+    CU_ASSERT_EQUAL(jm_session_phase(s, JM_PHASE_WARMUP, NULL), JM_OK);
+    CU_ASSERT_EQUAL(jm_session_phase(s, JM_PHASE_MEASURED, NULL), JM_OK);
+    wait_s(0.2);
+    CU_ASSERT_EQUAL(jm_session_phase(s, JM_PHASE_COOLDOWN, NULL), JM_OK);
+    jm_session_end(s);
+    double share = jm_session_reading_share(s);
+    CU_ASSERT(share > 0 && share < 1);
+    jm_session_close(s);
+    CU_ASSERT(isnan(jm_session_reading_share(NULL)));
+}
+
 static struct jm_meter_domain of(enum jm_meter_part part, enum jm_meter_scope scope, bool counted)
 {
     return (struct jm_meter_domain){ .part = part, .scope = scope, .counted = counted };
@@ -599,6 +659,8 @@ int main(void)
         { "thinning", test_thinning },
         { "faults", test_faults },
         { "recorder", test_recorder },
+        { "cost of reading", test_reading_cost },
+        { "share of reading", test_reading_share },
         { "choose", test_choose },
         { "session names", test_session_names },
         { "permission", test_permission },

@@ -130,6 +130,11 @@ ALL_MUTATION(no_energy_new, fresh, r->energy_j_per_query = NAN)
 ALL_MUTATION(no_quality_new, fresh, r->quality_value = NAN)
 ALL_MUTATION(no_speed_new, fresh, r->tokens_out_per_s = r->queries_per_s = NAN)
 ALL_MUTATION(lower_quality, fresh, r->quality_value = 49.0)
+ALL_MUTATION(worse_language, fresh, r->quality_worst = 39.0)
+ALL_MUTATION(no_worst_new, fresh, r->quality_worst = NAN)
+ALL_MUTATION(no_worst, fresh, r->quality_worst = base[i].quality_worst = NAN)
+ALL_MUTATION(other_languages, fresh, jm_record_text(r->languages, "de,fr"))
+ALL_MUTATION(other_pictures, fresh, jm_record_text(r->picture_settings, "32x32"))
 ALL_MUTATION(slight_quality, fresh, r->quality_value = 49.8)
 ALL_MUTATION(hungry, fresh, r->energy_j_per_query *= 1.06)
 ALL_MUTATION(zero_speed, fresh, r->tokens_out_per_s = 0)
@@ -198,6 +203,11 @@ static const struct mutation {
       "REGRESSION      tiny-mt F16 single-stream: tokens_out_per_s" },
     { "hungry", hungry, 1.0, 1, "energy_j_per_query" },
     { "lower quality", lower_quality, 1.0, 1, "quality_value: 50 -> 49" },
+    { "one language lower", worse_language, 1.0, 1, "quality_worst: 40 -> 39" },
+    { "new without worst language", no_worst_new, 1.0, 2, "quality_worst is missing" },
+    { "no languages", no_worst, 1.0, 0, "gate: pass" },
+    { "other languages", other_languages, 1.0, 2, "languages (empty) -> de,fr" },
+    { "other pictures", other_pictures, 1.0, 2, "picture_settings" },
     { "slightly lower quality", slight_quality, 1.0, 0, "gate: pass" },
     { "slow tail", slow_tail, 1.0, 1, "latency_p99_ms" },
     { "interrupted", interrupted, 1.0, 1, "status is interrupted" },

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "harness/load/load.h"
+#include "harness/load/verdict.h"
 #include "harness/load/null_sut.h"
 #include "harness/stats/latency.h"
 
@@ -207,6 +208,76 @@ static void test_capped(void)
         CU_ASSERT(!r.capped && r.n == 90);
         jm_load_result_free(&r);
     }
+}
+
+/* A null system that is slow until its measured window. */
+static struct jm_null_sut late_state;
+static struct jm_sut late_null;
+static int late_begins;
+static uint32_t late_room;
+
+static jm_status late_begin(void *state, uint32_t max_ids, jm_err *err)
+{
+    late_begins++;
+    late_room = max_ids;
+    return late_null.begin(state, max_ids, err);
+}
+
+static jm_status late_step(void *state, struct jm_sink *sink, jm_err *err)
+{
+    if (late_begins == 1) {
+        int64_t end_ns = jm_now_ns() + 1000000;
+        while (jm_now_ns() < end_ns) {
+        }
+    }
+    return late_null.step(state, sink, err);
+}
+
+static struct jm_sut late_open(void)
+{
+    late_null = jm_null_sut_open(&late_state, 1000);
+    late_begins = 0;
+    struct jm_sut sut = late_null;
+    sut.begin = late_begin;
+    sut.step = late_step;
+    return sut;
+}
+
+/* No limit but memory: room is taken for what time and counts ask for, and not more. */
+static void test_room(void)
+{
+    struct jm_sut sut = late_open();
+    struct jm_load_config cfg = config(JM_SINGLE_STREAM);
+    struct jm_load_result r;
+    struct jm_verdict v;
+    cfg.stop = NULL;
+    cfg.window = NULL;
+    cfg.max_ids = UINT32_MAX / 2;
+    cfg.warmup_s = 0.05;
+    cfg.min_queries = 300000;
+    CU_ASSERT_EQUAL_FATAL(jm_load_run(&sut, &cfg, &r, NULL), JM_OK);
+    jm_load_judge(&cfg, &r, &v);
+    CU_ASSERT(v.valid && r.n == 300000 && late_room == 300000);
+    jm_load_result_free(&r);
+
+    late_begins = 0;
+    cfg.min_queries = 1;
+    cfg.min_duration_s = 60.0; /* 1,000 a second in warm-up, and millions then */
+    CU_ASSERT_EQUAL_FATAL(jm_load_run(&sut, &cfg, &r, NULL), JM_OK);
+    jm_load_judge(&cfg, &r, &v);
+    CU_ASSERT(r.capped && r.misjudged && r.n == late_room && r.n >= 65536 && r.n < 250000);
+    CU_ASSERT(!v.valid && strstr(v.reason, "longer warmup-s") != NULL);
+    jm_load_result_free(&r);
+
+    late_begins = 0;
+    cfg.scenario = JM_OFFLINE;
+    cfg.min_queries = 24576;
+    cfg.min_duration_s = 0.0;
+    CU_ASSERT_EQUAL_FATAL(jm_load_run(&sut, &cfg, &r, NULL), JM_OK);
+    jm_load_judge(&cfg, &r, &v);
+    CU_ASSERT(v.valid && r.n == 25000 && late_room == 25000);
+    jm_load_result_free(&r);
+    jm_null_sut_close(&late_state);
 }
 
 static void test_interrupted(void)
@@ -412,6 +483,7 @@ int main(void)
         { "seeds", test_seeds },
         { "duration", test_duration },
         { "capped", test_capped },
+        { "room", test_room },
         { "interrupted", test_interrupted },
         { "failures", test_failures },
         { "usage", test_usage },

@@ -34,6 +34,8 @@ static void test_settings(void)
     CU_ASSERT_EQUAL(jm_load_settings(&c, &out, NULL), JM_ENOTFOUND);
 }
 
+static double meter_share;
+
 static void recorded(enum jm_scenario scenario, double null_ns, struct jm_load_evidence *e,
                      struct jm_record *row)
 {
@@ -49,6 +51,7 @@ static void recorded(enum jm_scenario scenario, double null_ns, struct jm_load_e
     };
     e->result = (struct jm_load_result){ .timings = t, .issued = N, .n = N, .t_start_ns = 1000 };
     e->null_ns = null_ns;
+    e->meter_share = meter_share;
     e->verdict = (struct jm_verdict){ .valid = true };
     jm_record_clear(row);
     CU_ASSERT_EQUAL(jm_load_latency(e, 100, &l, NULL), JM_OK);
@@ -61,6 +64,7 @@ static void test_share(void)
                                             JM_OFFLINE };
     static struct jm_load_evidence e;
     static struct jm_record row;
+    meter_share = (double)NAN;
     for (size_t i = 0; i < 4; i++) {
         /* Of two samples that share an issue time 1 ms apart, the query takes 2 ms. */
         recorded(all[i], 9900, &e, &row);
@@ -72,6 +76,24 @@ static void test_share(void)
         recorded(all[i], (double)NAN, &e, &row);
         CU_ASSERT(e.verdict.valid && isnan(row.harness_ns) && isnan(row.harness_share));
     }
+}
+
+/* Meters cost too: queries and readings together may take 1 %. */
+static void test_meter_share(void)
+{
+    static struct jm_load_evidence e;
+    static struct jm_record row;
+    meter_share = 0.004;
+    recorded(JM_OFFLINE, 5900, &e, &row);
+    CU_ASSERT(e.verdict.valid && row.meter_share == 0.004);
+    recorded(JM_OFFLINE, 6100, &e, &row);
+    CU_ASSERT(!e.verdict.valid && strstr(e.verdict.reason, "0.4 % for reading meters"));
+    meter_share = 0.011;
+    recorded(JM_OFFLINE, (double)NAN, &e, &row);
+    CU_ASSERT(!e.verdict.valid);
+    meter_share = (double)NAN;
+    recorded(JM_OFFLINE, 5900, &e, &row);
+    CU_ASSERT(e.verdict.valid && isnan(row.meter_share));
 }
 
 static void test_columns(void)
@@ -177,6 +199,7 @@ int main(void)
     CU_pSuite s = CU_add_suite("load record", NULL, NULL);
     CU_add_test(s, "settings", test_settings);
     CU_add_test(s, "share", test_share);
+    CU_add_test(s, "meter share", test_meter_share);
     CU_add_test(s, "columns", test_columns);
     CU_add_test(s, "frequency", test_frequency);
     CU_add_test(s, "core wait", test_core_wait);

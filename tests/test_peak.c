@@ -48,6 +48,14 @@ static jm_status fake_step(void *state, struct jm_sink *sink, jm_err *err)
 }
 
 static int windows;
+static double shown; /* of progress */
+
+static void on_progress(double fraction, void *user)
+{
+    (void)user;
+    CU_ASSERT(fraction >= shown && fraction <= 1.0);
+    shown = fraction;
+}
 
 static jm_status on_window(bool open, void *user, jm_err *err)
 {
@@ -75,6 +83,7 @@ static struct jm_load_config config(void)
                                     .latency_s = 0.05,
                                     .warmup_s = 0.01,
                                     .max_ids = FAKE_MAX,
+                                    .progress = on_progress,
                                     .window = on_window };
 }
 
@@ -94,7 +103,7 @@ static void check(const struct jm_peak *p, const struct jm_load_config *used, do
     const struct jm_probe *last = &p->probe[p->n - 1];
     CU_ASSERT(last->confirmation && last->verdict.valid);
     CU_ASSERT(last->qps == used->target_qps && last->qps <= highest_valid);
-    CU_ASSERT(lowest_invalid <= 1.06 * last->qps);
+    CU_ASSERT(lowest_invalid <= 1.14 * last->qps); /* a confirmation may go 10 % down */
     /* A window ten bounds long: a system 10 % too slow is found out, give or take its arrivals. */
     CU_ASSERT(last->qps < 1.25 * limit_qps);
     (void)printf("limit %.0f/s, peak %.0f/s in %zu windows\n", limit_qps, last->qps, p->n);
@@ -110,17 +119,23 @@ static void test_search(void)
         struct jm_load_result r;
         jm_err err = { .status = JM_OK };
         windows = 0;
+        shown = 0;
         cfg.target_qps = start[i];
         CU_ASSERT_EQUAL(jm_peak_find(&sut, &cfg, &p, &used, &r, &err), JM_OK);
         if (err.status != JM_OK)
             (void)printf("%s\n", err.text);
         else
             check(&p, &used, 5000);
+        CU_ASSERT(shown > 0.5 && used.progress == on_progress && used.window == on_window);
         int confirmations = 0;
         for (size_t k = 0; k < p.n; k++)
             confirmations += p.probe[k].confirmation;
         CU_ASSERT_EQUAL(windows, confirmations);
         CU_ASSERT(r.n == r.issued && r.n % 100 == 0);
+        /* Probes are a bound long, and the confirmation ten. */
+        for (size_t k = 0; k < p.n; k++)
+            CU_ASSERT(p.probe[k].confirmation ||
+                      p.probe[k].queries <= 1.1 * p.probe[k].qps * 0.05 + 100);
         jm_load_result_free(&r);
     }
 }
@@ -132,6 +147,7 @@ static void test_none(void)
     struct jm_load_config cfg = config(), used;
     struct jm_load_result r;
     jm_err err = { .status = JM_OK };
+    shown = 0;
     cfg.latency_s = 0.0001; /* below the time of one sample */
     cfg.target_qps = 1000;
     CU_ASSERT_EQUAL(jm_peak_find(&sut, &cfg, &p, &used, &r, &err), JM_ERANGE);
@@ -142,6 +158,7 @@ static void test_none(void)
     CU_ASSERT_EQUAL(jm_peak_find(&sut, &cfg, &p, &used, &r, NULL), JM_EUSAGE);
     volatile sig_atomic_t stop = 1;
     cfg = config();
+    shown = 0;
     cfg.stop = &stop;
     CU_ASSERT_EQUAL(jm_peak_find(&sut, &cfg, &p, &used, &r, NULL), JM_EINTERRUPTED);
     jm_load_result_free(&r);

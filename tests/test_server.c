@@ -7,9 +7,11 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/rng.h"
 #include "harness/load/load.h"
 #include "harness/load/null_sut.h"
 #include "harness/load/verdict.h"
+#include "harness/load/wait.h"
 #include "harness/stats/early_stopping.h"
 #include "harness/stats/latency.h"
 
@@ -123,6 +125,34 @@ static bool equal_issue(const struct jm_load_result *r, uint32_t n_samples)
     return good;
 }
 
+/* The stretch that is spun follows how late sleeps end: one in 1,000 may be later. */
+static void test_wait(void)
+{
+    struct jm_wait w;
+    jm_wait_begin(&w);
+    CU_ASSERT(w.spin_ns >= 50e3 && w.spin_ns <= 2e6);
+    int64_t at_ns = jm_now_ns() + 3000000;
+    while (jm_now_ns() < at_ns) /* a signal may end a wait */
+        jm_wait_until(&w, at_ns);
+    jm_wait_end(&w);
+    jm_rng rng = { .state = 5 };
+    uint32_t beyond = 0, n = 40000;
+    w.spin_ns = 2e6;
+    for (uint32_t i = 0; i < 2 * n; i++) { /* exponential, mean 40 us: 1 in 1,000 is beyond 276 */
+        double late_ns = -log(1.0 - jm_rng_double(&rng)) * 40e3;
+        beyond += i >= n && late_ns > w.spin_ns;
+        jm_wait_learn(&w, (int64_t)late_ns);
+    }
+    CU_ASSERT_DOUBLE_EQUAL(beyond / (double)n, 0.001, 0.0007);
+    CU_ASSERT_DOUBLE_EQUAL(w.spin_ns, 276e3, 120e3);
+    for (int i = 0; i < 100; i++)
+        jm_wait_learn(&w, 100000000);
+    CU_ASSERT_EQUAL(w.spin_ns, 2e6);
+    for (int i = 0; i < 20000; i++)
+        jm_wait_learn(&w, 1000);
+    CU_ASSERT_EQUAL(w.spin_ns, 50e3);
+}
+
 static void test_multi_stream(void)
 {
     struct jm_sut sut = fake_open(10);
@@ -221,7 +251,8 @@ static void test_seeds(void)
     CU_ASSERT_EQUAL(jm_load_run(&sut, &cfg, &a, NULL), JM_OK);
     CU_ASSERT_EQUAL(jm_load_run(&sut, &cfg, &b, NULL), JM_OK);
     cfg.seed = 43;
-    cfg.any_count = true;
+    cfg.probe_of_s = 1.0;
+    cfg.min_queries = 662;
     CU_ASSERT_EQUAL(jm_load_run(&sut, &cfg, &c, NULL), JM_OK);
     CU_ASSERT(a.n == 700 && b.n == 700 && c.n == 662); /* 662 rounded up to copies, and not */
     bool same = true, other = false;
@@ -287,10 +318,15 @@ static void test_overload(void)
     cfg.target_qps = 250; /* the same system keeps a bound at a rate below its own */
     cfg.latency_s = 0.3;
     cfg.min_queries = 1;
-    cfg.any_count = true;
     CU_ASSERT_EQUAL(jm_load_run(&sut, &cfg, &r, NULL), JM_OK);
     jm_load_judge(&cfg, &r, &v);
-    CU_ASSERT(v.valid && !r.overloaded && r.n == 750); /* ten bounds long */
+    CU_ASSERT(v.valid && !r.overloaded && r.n == 800); /* ten bounds long, and whole copies */
+    jm_load_result_free(&r);
+    CU_ASSERT_DOUBLE_EQUAL(jm_load_server_s(&cfg), 3.0, 1e-9);
+    cfg.probe_of_s = 3.0;
+    CU_ASSERT_EQUAL(jm_load_run(&sut, &cfg, &r, NULL), JM_OK);
+    jm_load_judge(&cfg, &r, &v);
+    CU_ASSERT(v.valid && !r.overloaded && r.n == 100); /* one bound long, but a hundred */
     jm_load_result_free(&r);
 }
 
@@ -300,6 +336,123 @@ static struct jm_timing timing(double first_s, double done_s, uint32_t tokens)
                                .first_ns = first_s > 0 ? 1000 + (int64_t)(first_s * 1e9) : 0,
                                .done_ns = 1000 + (int64_t)(done_s * 1e9),
                                .tokens_out = tokens };
+}
+
+/* Arrivals at 1,000/s for 0.4 s, answered by a server of so many a second. */
+static bool probe_valid(double served, double of_s, double latency_s)
+{
+    enum { N = 400 };
+    static struct jm_timing t[N];
+    struct jm_load_config cfg = server(1000, latency_s);
+    struct jm_load_result r = {
+        .timings = t, .issued = N, .n = N, .t_start_ns = 1000000, .t_end_ns = 2000000000
+    };
+    struct jm_verdict v;
+    for (int64_t i = 0; i < N; i++) {
+        t[i] = (struct jm_timing){ .issue_ns = 1000000 + i * 1000000 };
+        int64_t free_ns = i > 0 ? t[i - 1].done_ns : 0;
+        int64_t from_ns = free_ns > t[i].issue_ns ? free_ns : t[i].issue_ns;
+        t[i].done_ns = from_ns + (int64_t)(1e9 / served);
+    }
+    cfg.probe_of_s = of_s;
+    jm_load_judge(&cfg, &r, &v);
+    if (!v.valid)
+        CU_ASSERT_PTR_NOT_NULL(strstr(v.reason, "queries waiting grew from 41 to 81"));
+    return v.valid;
+}
+
+/* A probe's own latencies keep the bound; its backlog tells what a whole window's would do. */
+static void test_backlog(void)
+{
+    CU_ASSERT(probe_valid(1250, 10.0, 1.0));
+    CU_ASSERT(probe_valid(1000, 10.0, 1.0));
+    CU_ASSERT(!probe_valid(800, 10.0, 1.0)); /* 200 more a second: 2,000 after 10 s, 1,000 may */
+    CU_ASSERT(probe_valid(800, 3.0, 1.0));
+    CU_ASSERT(!probe_valid(800, 10.0, 1.9) && probe_valid(800, 10.0, 2.1));
+    CU_ASSERT(probe_valid(970, 100.0, 1.0)); /* so little may be chance */
+}
+
+/* Answers up to seven at a step, in any order. */
+static struct {
+    uint32_t *queue, n, max;
+    uint8_t *seen; /* [max] times that an id came */
+    jm_rng rng;
+} any_order;
+
+static jm_status any_begin(void *state, uint32_t max_ids, jm_err *err)
+{
+    (void)state;
+    (void)err;
+    free(any_order.queue);
+    free(any_order.seen);
+    any_order.queue = calloc(max_ids, sizeof *any_order.queue);
+    any_order.seen = calloc(max_ids, 1);
+    any_order.n = 0;
+    any_order.max = max_ids;
+    return any_order.queue && any_order.seen ? JM_OK : JM_ENOMEM;
+}
+
+static jm_status any_issue(void *state, const struct jm_sample *s, uint32_t n, jm_err *err)
+{
+    (void)state;
+    for (uint32_t i = 0; i < n; i++) {
+        if (any_order.n == any_order.max || s[i].id >= any_order.max)
+            return jm_fail(err, JM_EUSAGE, "more than announced");
+        any_order.seen[s[i].id]++;
+        any_order.queue[any_order.n++] = s[i].id;
+    }
+    return JM_OK;
+}
+
+static jm_status any_step(void *state, struct jm_sink *sink, jm_err *err)
+{
+    (void)state;
+    (void)err;
+    for (int k = 0; k < 7 && any_order.n > 0; k++) {
+        uint32_t at = (uint32_t)jm_rng_below(&any_order.rng, any_order.n);
+        uint32_t id = any_order.queue[at];
+        any_order.queue[at] = any_order.queue[--any_order.n];
+        jm_sink_first(sink, id);
+        jm_sink_done(sink, id, 1, 1);
+    }
+    return JM_OK;
+}
+
+/* 100,000 queries at 50,000/s: none lost, none counted twice, every sample as often as the next. */
+static void test_long_run(void)
+{
+    enum { QUERIES = 100000, SAMPLES = 1000 };
+    struct jm_null_sut null;
+    any_order.rng = (jm_rng){ .state = 9 };
+    struct jm_sut suts[] = {
+        jm_null_sut_open(&null, SAMPLES),
+        { .n_samples = SAMPLES, .begin = any_begin, .issue = any_issue, .step = any_step }
+    };
+    for (int k = 0; k < 2; k++) {
+        struct jm_load_config cfg = unbound(50000);
+        struct jm_load_result r;
+        struct jm_latency l;
+        uint32_t as_often[SAMPLES] = { 0 }, wrong = 0;
+        cfg.min_queries = QUERIES;
+        CU_ASSERT_EQUAL_FATAL(jm_load_run(&suts[k], &cfg, &r, NULL), JM_OK);
+        CU_ASSERT(r.issued == QUERIES && r.n == QUERIES && r.copies == QUERIES / SAMPLES);
+        CU_ASSERT(equal_issue(&r, SAMPLES));
+        for (uint32_t i = 0; i < r.issued; i++) {
+            const struct jm_timing *t = &r.timings[i];
+            as_often[t->index]++;
+            wrong += t->done_ns < t->issue_ns || (i > 0 && t->issue_ns < t[-1].issue_ns);
+            wrong += k == 1 && any_order.seen[i] != 1;
+        }
+        for (uint32_t i = 0; i < SAMPLES; i++)
+            wrong += as_often[i] != QUERIES / SAMPLES;
+        CU_ASSERT_EQUAL(wrong, 0);
+        CU_ASSERT_EQUAL(jm_latency_compute(r.timings, r.issued, r.t_start_ns, &l, NULL), JM_OK);
+        CU_ASSERT_EQUAL(l.n, QUERIES);
+        jm_load_result_free(&r);
+    }
+    jm_null_sut_close(&null);
+    free(any_order.queue);
+    free(any_order.seen);
 }
 
 static bool judged(struct jm_load_config *cfg, struct jm_timing *t, uint32_t n, const char *text)
@@ -408,6 +561,7 @@ int main(void)
     if (CU_initialize_registry() != CUE_SUCCESS)
         return 1;
     CU_pSuite s = CU_add_suite("server", NULL, NULL);
+    CU_add_test(s, "wait", test_wait);
     CU_add_test(s, "multi-stream", test_multi_stream);
     CU_add_test(s, "query latency", test_query_latency);
     CU_add_test(s, "accounts", test_accounts);
@@ -415,6 +569,8 @@ int main(void)
     CU_add_test(s, "coordinated omission", test_coordinated_omission);
     CU_add_test(s, "overload", test_overload);
     CU_add_test(s, "verdict", test_verdict);
+    CU_add_test(s, "backlog", test_backlog);
+    CU_add_test(s, "long run", test_long_run);
     CU_add_test(s, "wrong answers", test_wrong_answers);
     CU_add_test(s, "usage", test_usage);
     CU_basic_run_tests();

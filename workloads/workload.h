@@ -40,7 +40,7 @@ struct jm_model_info {
     size_t plan_bytes; /* backend memory */
     double encode_us;  /* text to ids of one sample: done before it is issued */
     uint32_t layers, hidden, context, vocab;
-    size_t answer_bytes; /* memory that one kept answer takes */
+    size_t answer_bytes; /* memory that one more answer takes */
     char settings[96];   /* how answers are made, where there is a choice: "64x64, 16 steps, …" */
     double megapixels;   /* of one answer; 0: answers are no pictures */
     uint32_t answer_steps; /* steps of one answer; 0: answers have none */

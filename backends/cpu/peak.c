@@ -40,6 +40,8 @@ static const struct jm_cpu_peaks *const sets[] = {
 
 const struct jm_cpu_peaks *jm_cpu_peaks_for(const char *isa)
 {
+    if (strcmp(isa, "avx512-vbmi") == 0) /* multiplies as avx512 does; it adds look-ups */
+        isa = "avx512";
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         if (strcmp(sets[i]->isa, isa) == 0)
             return sets[i];

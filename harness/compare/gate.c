@@ -153,33 +153,36 @@ static jm_status judge_finding(struct jm_gate *g, const struct jm_finding *f, co
                        title, f->metric->column, text, err);
 }
 
-/* Medians of quality_value; the answers of a run are the same each time, so no test is needed. */
+/* Medians; the answers of a run are the same each time, so no test is needed. optional: pictures
+ * have no languages, and where no run has the column there is nothing to judge. */
 static jm_status judge_quality(struct jm_gate *g, const struct jm_pair *p, const char *title,
-                               double least, jm_err *err)
+                               const char *column, bool optional, double least, jm_err *err)
 {
     char text[512];
-    const struct jm_metric *m = jm_metric_find("quality_value");
-    size_t n = p->a.n + p->b.n, bad = 0;
+    const struct jm_metric *m = jm_metric_find(column);
+    size_t n = p->a.n + p->b.n, bad = 0, empty = 0;
     double *v = calloc(n + 1, sizeof *v);
     if (!v)
         return jm_fail(err, JM_ENOMEM, "gate: out of memory");
     for (size_t i = 0; i < n; i++) {
         const struct jm_record *r = i < p->a.n ? p->a.row[i] : p->b.row[i - p->a.n];
         v[i] = jm_metric_value(m, r);
+        empty += isnan(v[i]) ? 1 : 0;
         bad += v[i] > 0.0 && strcmp(r->quality_metric, p->a.row[0]->quality_metric) == 0 ? 0 : 1;
     }
     double a = jm_median(v, p->a.n), b = jm_median(v + p->a.n, p->b.n);
     free(v);
+    if (optional && empty == n)
+        return JM_OK;
     if (bad) {
         (void)snprintf(text, sizeof text,
-                       "quality_value is missing or 0, or quality_metric differs, in %zu runs",
-                       bad);
-        return jm_gate_add(g, JM_GATE_INCOMPARABLE, title, "quality_value", text, err);
+                       "%s is missing or 0, or quality_metric differs, in %zu runs", column, bad);
+        return jm_gate_add(g, JM_GATE_INCOMPARABLE, title, column, text, err);
     }
     (void)snprintf(text, sizeof text, "%.5g -> %.5g, ratio %.4f, at least %.4f", a, b, b / a,
                    least);
-    return jm_gate_add(g, b / a >= least ? JM_GATE_PASS : JM_GATE_REGRESSION, title,
-                       "quality_value", text, err);
+    return jm_gate_add(g, b / a >= least ? JM_GATE_PASS : JM_GATE_REGRESSION, title, column, text,
+                       err);
 }
 
 static jm_status judge_section(struct jm_gate *g, const struct jm_pairing *p,
@@ -201,7 +204,10 @@ static jm_status judge_section(struct jm_gate *g, const struct jm_pairing *p,
     if (st == JM_OK && !energy)
         st = jm_gate_add(g, l->energy_required ? JM_GATE_INCOMPARABLE : JM_GATE_SKIPPED, title,
                          "energy_j_per_query", "no energy was measured on either side", err);
-    return st == JM_OK ? judge_quality(g, s->pair, title, l->quality, err) : st;
+    if (st == JM_OK)
+        st = judge_quality(g, s->pair, title, "quality_value", false, l->quality, err);
+    return st == JM_OK ? judge_quality(g, s->pair, title, "quality_worst", true, l->quality, err)
+                       : st;
 }
 
 static jm_status judge_pairs(struct jm_gate *g, const struct jm_pairing *p,

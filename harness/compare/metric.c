@@ -22,6 +22,10 @@ static const struct jm_metric table[] = {
     { .column = "tpot_p50_ms", .title = "ms per token", .kind = JM_METRIC_LATENCY },
     { .column = "energy_j_per_query", .title = "J per query", .kind = JM_METRIC_ENERGY },
     { .column = "quality_value", .title = "quality", .kind = JM_METRIC_QUALITY, .higher = true },
+    { .column = "quality_worst",
+      .title = "worst language",
+      .kind = JM_METRIC_QUALITY,
+      .higher = true },
 };
 enum { N_METRICS = sizeof table / sizeof table[0] };
 

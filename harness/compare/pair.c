@@ -20,6 +20,8 @@ static const char *const keys[] = {
     "weights",
     "data_set",
     "data_sha256",
+    "languages",
+    "picture_settings",
     "host_cpu",
     "backend",
     "device",
@@ -36,8 +38,8 @@ static const char *const keys[] = {
 
 /* May differ within a pair, and is said when it does. */
 static const char *const notable[] = {
-    "joulemark_version", "commit",       "suite",          "run_name", "seed",
-    "energy_source",     "energy_scope", "quality_metric", "warmup_s",
+    "joulemark_version", "commit",       "suite",          "run_name",           "seed",
+    "energy_source",     "energy_scope", "quality_metric", "quality_worst_lang", "warmup_s",
 };
 
 /* A rate that was searched for is a result; one that was given is part of how the run was made. */
@@ -82,7 +84,8 @@ static jm_status choose_keys(const char *across, struct jm_pairing *p, jm_err *e
             return jm_fail(err, JM_EUSAGE,
                            "--across: runs are not paired by '%.*s'; they are by workload, model, "
                            "model_sha256, weight_format, weights, data_set, data_sha256, "
-                           "host_cpu, backend, device, simd, threads, scenario, batch, and what "
+                           "languages, picture_settings, host_cpu, backend, device, simd, threads, "
+                           "scenario, batch, and what "
                            "bounds the load",
                            (int)(n < 64 ? n : 64), s);
         s += n + (s[n] == ',');
@@ -249,9 +252,10 @@ static void append(char out[JM_PAIR_TEXT], const char *before, const char *text)
 void jm_pair_title(const struct jm_pairing *all, const struct jm_pair *p, char out[JM_PAIR_TEXT])
 {
     static const char *const always[] = { "model", "weight_format", "scenario" };
-    static const char *const telling[] = { "workload",  "data_set", "backend", "device",
-                                           "simd",      "threads",  "batch",   "samples_per_query",
-                                           "target_qps" };
+    static const char *const telling[] = {
+        "workload", "data_set", "languages", "picture_settings",  "backend",   "device",
+        "simd",     "threads",  "batch",     "samples_per_query", "target_qps"
+    };
     char text[JM_TEXT_BYTES];
     out[0] = '\0';
     for (size_t i = 0; i < sizeof always / sizeof *always; i++) {

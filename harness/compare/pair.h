@@ -32,10 +32,10 @@ struct jm_pairing {
 };
 
 /**
- * Pairs two sets of runs by the fields of what (workload, model, data), where (processor, backend,
- * device, instruction set, threads) and how (scenario, batch), but for those named in across
- * (comma separated; NULL: none). Keeps pointers to the records; end with jm_pairing_free.
- * JM_EUSAGE: across names a field that is not among these. JM_ENOMEM.
+ * Pairs two sets of runs by the fields of what (workload, model, data, languages), where
+ * (processor, backend, device, instruction set, threads) and how (scenario, batch), but for those
+ * named in across (comma separated; NULL: none). Keeps pointers to the records; end with
+ * jm_pairing_free. JM_EUSAGE: across names a field that is not among these. JM_ENOMEM.
  */
 jm_status jm_pair_runs(const struct jm_runs *a, const struct jm_runs *b, const char *across,
                        struct jm_pairing *out, jm_err *err);

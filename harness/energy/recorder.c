@@ -200,6 +200,17 @@ void jm_recorder_stop(jm_recorder *r)
     r->running = false;
 }
 
+int64_t jm_recorder_cpu_ns(const jm_recorder *r)
+{
+    clockid_t clock;
+    struct timespec t;
+
+    if (!r->running || pthread_getcpuclockid(r->thread, &clock) != 0 ||
+        clock_gettime(clock, &t) != 0)
+        return 0;
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 const struct jm_series *jm_recorder_series(const jm_recorder *r)
 {
     return &r->series;

@@ -25,6 +25,9 @@ int64_t jm_recorder_mark(jm_recorder *r);
  * as long as the meter's gap or two intervals. */
 void jm_recorder_stop(jm_recorder *r);
 
+/* Processor time of the reading thread since it began, nanoseconds. Before stop. */
+int64_t jm_recorder_cpu_ns(const jm_recorder *r);
+
 /* After stop; lives as long as the recorder. */
 const struct jm_series *jm_recorder_series(const jm_recorder *r);
 double jm_recorder_interval_s(const jm_recorder *r);

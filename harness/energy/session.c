@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "harness/energy/recorder.h"
 #include "harness/energy/session_parts.h"
@@ -166,12 +167,28 @@ static jm_status start(jm_session *s, jm_err *err)
     return st;
 }
 
+/* Processor time of all reading threads, and of programs that they ran: a run has no others. */
+static int64_t reading_cpu_ns(const jm_session *s)
+{
+    struct rusage u = { 0 };
+    int64_t ns = 0;
+
+    for (size_t i = 0; i < s->n; i++)
+        ns += s->channel[i].recorder ? jm_recorder_cpu_ns(s->channel[i].recorder) : 0;
+    if (getrusage(RUSAGE_CHILDREN, &u) == 0)
+        ns += (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * INT64_C(1000000000) +
+              (u.ru_utime.tv_usec + u.ru_stime.tv_usec) * INT64_C(1000);
+    return ns;
+}
+
 jm_status jm_session_phase(jm_session *s, enum jm_phase phase, jm_err *err)
 {
     jm_status st = s->started ? JM_OK : start(s, err);
 
     if (st != JM_OK)
         return st;
+    if (s->phase != JM_PHASES)
+        s->end_cpu_ns[s->phase] = reading_cpu_ns(s);
     for (size_t i = 0; i < s->n; i++) {
         struct jm_channel *c = &s->channel[i];
         int64_t t_ns = jm_recorder_mark(c->recorder);
@@ -180,6 +197,7 @@ jm_status jm_session_phase(jm_session *s, enum jm_phase phase, jm_err *err)
         c->begin_ns[phase] = t_ns;
         c->end_ns[phase] = 0;
     }
+    s->begin_cpu_ns[phase] = reading_cpu_ns(s);
     s->phase = phase;
     return JM_OK;
 }
@@ -189,6 +207,8 @@ void jm_session_end(jm_session *s)
     if (!s || s->ended)
         return;
     s->ended = true;
+    if (s->phase != JM_PHASES)
+        s->end_cpu_ns[s->phase] = reading_cpu_ns(s);
     for (size_t i = 0; i < s->n; i++) {
         struct jm_channel *c = &s->channel[i];
         if (!c->recorder)
@@ -215,6 +235,16 @@ void jm_session_close(jm_session *s)
 }
 
 /* ---- results ---- */
+
+double jm_session_reading_share(const jm_session *s)
+{
+    const enum jm_phase p = JM_PHASE_MEASURED;
+
+    if (!s || s->n == 0 || s->channel[0].end_ns[p] <= s->channel[0].begin_ns[p])
+        return (double)NAN;
+    return (double)(s->end_cpu_ns[p] - s->begin_cpu_ns[p]) /
+           (double)(s->channel[0].end_ns[p] - s->channel[0].begin_ns[p]);
+}
 
 struct sum {
     bool available;

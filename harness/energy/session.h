@@ -65,6 +65,11 @@ jm_status jm_session_phase(jm_session *s, enum jm_phase phase, jm_err *err);
 /* Ends the last phase and all reading. Takes NULL; a second call does nothing. */
 void jm_session_end(jm_session *s);
 
+/* After end: processor time that reading took in the measured phase, programs that meters run
+ * included, over the length of that phase. A reading holds one core at a time, so a run without
+ * meters would be faster by no more than this. NAN without meters or without that phase. */
+double jm_session_reading_share(const jm_session *s);
+
 /* After end. s may be NULL: unavailable. */
 void jm_session_energy(const jm_session *s, struct jm_energy *out);
 

@@ -21,6 +21,7 @@ struct jm_session {
     bool started, ended, denied;
     enum jm_phase phase; /* JM_PHASES: none */
     double interval_s, stated_error;
+    int64_t begin_cpu_ns[JM_PHASES], end_cpu_ns[JM_PHASES]; /* spent on reading so far */
     char reason[JM_ENERGY_REASON]; /* why there are no meters */
 };
 

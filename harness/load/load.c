@@ -12,8 +12,14 @@
 
 enum {
     STALL_STEPS = 65536,
-    WARM_WINDOW = 64, /* samples in flight in a warm-up that fills batches */
+    WARM_WINDOW = 64,   /* samples in flight in a warm-up that fills batches */
+    WARM_IDS = 65536,   /* samples that a warm-up numbers before it begins again from 0 */
+    LEAST_ROOM = 65536, /* samples that streams have room for, whatever the warm-up's rate */
 };
+
+/* Streams end by the clock: room for more than the warm-up's rate fills, as it contains cold
+ * caches and other programs' moments. */
+static const double stream_margin = 2.0;
 
 static const double default_stall_s = 60.0;
 static const int64_t progress_ns = 200000000;
@@ -107,12 +113,32 @@ void jm_load_report(struct jm_load_state *r, double fraction, int64_t now_ns)
     r->cfg->progress(fraction < 1.0 ? fraction : 1.0, r->cfg->user);
 }
 
+/* Takes memory for the times of n samples, and for samples prepared ahead. */
+static jm_status room_for(struct jm_load_state *r, uint32_t n, bool ahead, jm_err *err)
+{
+    size_t times, samples;
+
+    free(r->sink.timing);
+    free(r->samples);
+    r->sink.timing = NULL;
+    r->samples = NULL;
+    r->room = 0;
+    if (jm_mul_size(n, sizeof r->sink.timing[0], &times))
+        r->sink.timing = malloc(times);
+    if (ahead && jm_mul_size(n, sizeof r->samples[0], &samples))
+        r->samples = malloc(samples);
+    if (!r->sink.timing || (ahead && !r->samples))
+        return jm_fail(err, JM_ENOMEM, "no memory for the times of %u samples; lower the limit", n);
+    r->room = n;
+    return JM_OK;
+}
+
 static jm_status warm_fill(struct jm_load_state *r, uint32_t flight, jm_err *err)
 {
     struct jm_sample batch[WARM_WINDOW];
     uint32_t n = 0;
 
-    while (r->issued < r->limit && r->issued - r->sink.done < flight) {
+    while (r->issued < r->room && r->issued - r->sink.done < flight) {
         batch[n] = jm_load_next(r);
         r->sink.timing[batch[n].id].issue_ns = jm_now_ns();
         n++;
@@ -135,7 +161,9 @@ static uint32_t warm_flight(const struct jm_load_config *cfg)
 static jm_status run_warmup(struct jm_load_state *r, struct jm_load_result *out, jm_err *err)
 {
     uint32_t flight = warm_flight(r->cfg);
-    jm_status st = jm_load_begin(r, r->limit, err);
+    jm_status st = room_for(r, r->limit < WARM_IDS ? r->limit : WARM_IDS, false, err);
+    if (st == JM_OK)
+        st = jm_load_begin(r, r->room, err);
     int64_t t0 = jm_now_ns(), end = t0 + (int64_t)(r->cfg->warmup_s * 1e9), now = t0, half_ns = 0;
     uint64_t done = 0, half_done = 0;
 
@@ -143,8 +171,8 @@ static jm_status run_warmup(struct jm_load_state *r, struct jm_load_result *out,
         bool more = now < end || (done == 0 && r->issued == 0);
         if (!more && r->sink.done == r->issued)
             break;
-        if (more && r->sink.done == r->limit)
-            st = jm_load_begin(r, r->limit, err);
+        if (more && r->sink.done == r->room)
+            st = jm_load_begin(r, r->room, err);
         if (st == JM_OK && more)
             st = warm_fill(r, flight, err);
         uint32_t before = r->sink.done;
@@ -194,6 +222,16 @@ static jm_status collect(struct jm_load_state *r, struct jm_load_result *out, jm
     return JM_OK;
 }
 
+/* Samples that single-stream and multi-stream may need: whole copies, within the limit. */
+static uint32_t stream_room(const struct jm_load_state *r)
+{
+    double n = r->sut->n_samples;
+    double want =
+        fmax((double)r->cfg->min_queries, stream_margin * r->rate * r->cfg->min_duration_s);
+    double copies = ceil(fmax(want, LEAST_ROOM) / n);
+    return copies * n < (double)r->limit ? (uint32_t)(copies * n) : r->limit;
+}
+
 /* Everything that need not happen inside the window. */
 static jm_status prepare(struct jm_load_state *r, struct jm_load_result *out, uint32_t *total,
                          jm_err *err)
@@ -202,8 +240,11 @@ static jm_status prepare(struct jm_load_state *r, struct jm_load_result *out, ui
 
     *total = scenario == JM_OFFLINE  ? jm_load_offline_total(r, out)
              : scenario == JM_SERVER ? jm_load_server_total(r, out)
-                                     : r->limit;
-    jm_status st = jm_load_begin(r, *total, err);
+                                     : stream_room(r);
+    bool ahead = scenario == JM_OFFLINE || scenario == JM_SERVER;
+    jm_status st = room_for(r, *total, ahead, err);
+    if (st == JM_OK)
+        st = jm_load_begin(r, *total, err);
     for (uint32_t i = 0; st == JM_OK && r->samples && i < *total; i++)
         r->samples[i] = jm_load_next(r);
     if (st == JM_OK && scenario == JM_SERVER)
@@ -263,7 +304,7 @@ static jm_status run_check(const struct jm_sut *sut, const struct jm_load_config
     /* Up to 30 years: nanoseconds stay far from the end of 63 bits. */
     if (!up_to(cfg->warmup_s, 1e9) || !up_to(cfg->min_duration_s, 1e9) || !up_to(cfg->stall_s, 1e9))
         return jm_fail(err, JM_EUSAGE, "warm-up, duration and stall limit must be 0 to 1e9 s");
-    if (cfg->max_ids < (cfg->any_count ? 1 : sut->n_samples))
+    if (cfg->max_ids < (cfg->probe_of_s > 0.0 ? 1 : sut->n_samples))
         return jm_fail(err, JM_EUSAGE,
                        "the data set has %u samples but at most %u are allowed in a run",
                        sut->n_samples, cfg->max_ids);
@@ -275,7 +316,7 @@ static jm_status run_check(const struct jm_sut *sut, const struct jm_load_config
     return cfg->scenario == JM_SERVER ? check_server(cfg, err) : JM_OK;
 }
 
-/* Takes all memory; state_close gives back what out does not keep. */
+/* Memory for samples is taken once it is known how many there will be. */
 static jm_status state_open(const struct jm_sut *sut, const struct jm_load_config *cfg,
                             struct jm_load_state *r, struct jm_load_result *out, jm_err *err)
 {
@@ -285,24 +326,20 @@ static jm_status state_open(const struct jm_sut *sut, const struct jm_load_confi
     if (st != JM_OK)
         return st;
 
-    bool any = cfg->any_count && cfg->scenario == JM_SERVER;
-    bool ahead = cfg->scenario == JM_OFFLINE || cfg->scenario == JM_SERVER;
-    size_t bytes;
+    bool any = cfg->probe_of_s > 0.0 && cfg->scenario == JM_SERVER;
     r->limit = any ? cfg->max_ids : cfg->max_ids - cfg->max_ids % sut->n_samples;
     r->stall_ns = (int64_t)((cfg->stall_s > 0.0 ? cfg->stall_s : default_stall_s) * 1e9);
     r->order = calloc(sut->n_samples, sizeof r->order[0]);
-    r->samples = ahead ? calloc(r->limit, sizeof r->samples[0]) : NULL;
-    if (jm_mul_size(r->limit, sizeof out->timings[0], &bytes))
-        out->timings = malloc(bytes);
-    if (!r->order || (ahead && !r->samples) || !out->timings)
-        return jm_fail(err, JM_ENOMEM, "no memory for the times of %u samples; lower the limit",
-                       r->limit);
-    r->sink.timing = out->timings;
-    return JM_OK;
+    return r->order ? JM_OK : jm_fail(err, JM_ENOMEM, "no memory for the order of the samples");
 }
 
-static void state_close(struct jm_load_state *r)
+/* The times of a measured window go to out. */
+static void state_close(struct jm_load_state *r, struct jm_load_result *out)
 {
+    if (out && out->issued > 0)
+        out->timings = r->sink.timing;
+    else
+        free(r->sink.timing);
     free(r->order);
     free(r->samples);
 }
@@ -317,7 +354,7 @@ jm_status jm_load_run(const struct jm_sut *sut, const struct jm_load_config *cfg
         st = run_warmup(&r, out, err);
     if (st == JM_OK)
         st = run_measured(&r, out, err);
-    state_close(&r);
+    state_close(&r, out);
     return st;
 }
 
@@ -331,7 +368,7 @@ jm_status jm_load_warmup_rate(const struct jm_sut *sut, const struct jm_load_con
     if (st == JM_OK)
         st = run_warmup(&r, &out, err);
     *rate = st == JM_OK ? out.warmup_rate : (double)NAN;
-    state_close(&r);
+    state_close(&r, NULL);
     jm_load_result_free(&out);
     return st;
 }

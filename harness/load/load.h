@@ -33,8 +33,11 @@ struct jm_load_config {
     double latency_s; /* scheduled arrival to the end of the answer */
     double ttft_s;    /* scheduled arrival to the first token; to the end where none is reported */
     double tpot_s;    /* a token after the first */
-    bool any_count;   /* server: the count is not rounded up to whole copies */
-    double stall_s;   /* steps without any answer for so long are an error; 0: 60 s */
+    /* Server, above 0: a probe on the way to a window of so many seconds. It has any number of
+     * samples, a hundred or more, and is no longer than min_duration_s and one bound; see
+     * jm_load_judge. */
+    double probe_of_s;
+    double stall_s; /* steps without any answer for so long are an error; 0: 60 s */
     const volatile sig_atomic_t *stop; /* may be NULL; non-zero: stop soon */
     jm_load_progress_fn *progress;     /* may be NULL */
     jm_load_window_fn *window;         /* may be NULL */
@@ -49,8 +52,9 @@ struct jm_load_result {
     double warmup_s;              /* as it was */
     double warmup_rate;           /* answers a second in warm-up */
     uint64_t copies;              /* whole copies of the data set that were answered */
-    bool capped;        /* max_ids ended the window before minimum duration or queries were met */
-    bool overloaded;    /* server: ended early, as the bounds could no longer be kept */
+    bool capped;     /* max_ids ended the window before minimum duration or queries were met */
+    bool misjudged;  /* room for samples, taken by the warm-up's rate, ended it: capped as well */
+    bool overloaded; /* server: ended early, as the bounds could no longer be kept */
     char overload[160]; /* what was seen then */
 };
 
@@ -75,6 +79,9 @@ jm_status jm_load_run(const struct jm_sut *sut, const struct jm_load_config *cfg
 /* Runs the warm-up only, with batches full where the scenario fills them: answers a second. */
 jm_status jm_load_warmup_rate(const struct jm_sut *sut, const struct jm_load_config *cfg,
                               double *rate, jm_err *err);
+
+/* Length of a server window as it is planned, seconds. */
+double jm_load_server_s(const struct jm_load_config *cfg);
 
 /* Memory that a sample costs the load generator, and its statistics afterwards. */
 size_t jm_load_bytes_per_sample(void);

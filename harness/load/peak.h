@@ -28,8 +28,10 @@ struct jm_peak {
  * Searches for the highest rate at which a window of cfg is valid, to 2 %: doubles or halves from
  * cfg->target_qps (0: half the rate seen in a warm-up) until a valid and an invalid rate are known,
  * halves the distance between them, and confirms the highest valid rate by a window as cfg asks
- * for; where that is invalid, one 3 % lower, and so on. Probes are a quarter as long, count
- * any number of samples, open no cfg->window, and each has arrivals of its own seed.
+ * for; where that is invalid, one 3 to 10 % lower, by the rate at which it was answered, and so on.
+ * Probes are a quarter as long, and only one bound where the confirmation is ten; they are judged
+ * by how their backlog grows (see jm_load_judge), count any number of samples, open no cfg->window,
+ * and each has arrivals of its own seed. cfg->progress is told of the search as a whole.
  *
  * used: cfg of the confirming window; its target_qps is the answer. result: that window's; takes
  * jm_load_result_free whatever the status. peak is filled as far as the search went.

@@ -12,19 +12,28 @@
 #include "harness/stats/early_stopping.h"
 
 enum {
-    BURST = 64,       /* arrivals issued between two steps at most, so that answers progress */
-    BOUNDS_LONG = 10, /* a system 10 % too slow is late by the bound at the end of the window */
+    BURST = 64,        /* arrivals issued between two steps at most, so that answers progress */
+    BOUNDS_LONG = 10,  /* a system 10 % too slow is late by the bound at the end of the window */
+    PROBE_LEAST = 100, /* one of them may be over a bound */
 };
 
 static const int64_t lead_ns = 2000000; /* from opening the window to the first arrival */
 
+double jm_load_server_s(const struct jm_load_config *cfg)
+{
+    bool probe = cfg->probe_of_s > 0.0;
+    double bound_s = fmax(cfg->latency_s, cfg->ttft_s);
+    double least = probe ? PROBE_LEAST : (double)jm_percentile_min_n(1, JM_BOUND_PERCENTILE);
+    double duration_s = fmax(cfg->min_duration_s, (probe ? 1 : BOUNDS_LONG) * bound_s);
+    return fmax(duration_s, fmax(least, (double)cfg->min_queries) / cfg->target_qps);
+}
+
 uint32_t jm_load_server_total(const struct jm_load_state *r, struct jm_load_result *out)
 {
     const struct jm_load_config *cfg = r->cfg;
-    double n = cfg->any_count ? 1.0 : r->sut->n_samples;
-    double duration_s = fmax(cfg->min_duration_s, BOUNDS_LONG * fmax(cfg->latency_s, cfg->ttft_s));
-    double want = fmax((double)cfg->min_queries, ceil(cfg->target_qps * duration_s));
-    want = fmax(want, (double)jm_percentile_min_n(1, JM_BOUND_PERCENTILE));
+    double n = cfg->probe_of_s > 0.0 ? 1.0 : r->sut->n_samples;
+    /* The division that became a duration may have lost a last bit. */
+    double want = ceil(cfg->target_qps * jm_load_server_s(cfg) * (1.0 - 1e-12));
     double total = ceil(want / n) * n;
 
     if (total <= (double)r->limit)
@@ -106,15 +115,18 @@ static jm_status issue_due(struct jm_load_state *r, uint32_t total, int64_t *now
     return st;
 }
 
-static jm_status serve(struct jm_load_state *r, uint32_t total, struct jm_load_result *out,
-                       jm_err *err)
+static jm_status serve(struct jm_load_state *r, uint32_t total, struct jm_wait *wait,
+                       struct jm_load_result *out, jm_err *err)
 {
     const struct jm_load_config *cfg = r->cfg;
     struct watch w[JM_BOUNDS] = { 0 };
     uint64_t allowed = 0;
     jm_status st = JM_OK;
 
-    (void)jm_percentile_max_over(total, JM_BOUND_PERCENTILE, &allowed);
+    if (cfg->probe_of_s > 0.0)
+        allowed = (uint64_t)((1.0 - JM_BOUND_PERCENTILE) * total + 1e-9);
+    else
+        (void)jm_percentile_max_over(total, JM_BOUND_PERCENTILE, &allowed);
     while (st == JM_OK && r->sink.done < total) {
         int64_t now_ns = jm_now_ns();
         if (jm_load_stopped(r))
@@ -125,7 +137,7 @@ static jm_status serve(struct jm_load_state *r, uint32_t total, struct jm_load_r
         if (r->sink.done < r->sink.capacity)
             st = jm_load_step(r, err);
         else
-            jm_wait_until(r->sink.timing[r->sink.capacity].issue_ns);
+            jm_wait_until(wait, r->sink.timing[r->sink.capacity].issue_ns);
         if (cfg->progress)
             jm_load_report(r, (double)r->sink.done / (double)total, now_ns);
     }
@@ -135,13 +147,14 @@ static jm_status serve(struct jm_load_state *r, uint32_t total, struct jm_load_r
 jm_status jm_load_server(struct jm_load_state *r, uint32_t total, struct jm_load_result *out,
                          jm_err *err)
 {
+    struct jm_wait wait;
+    jm_wait_begin(&wait);
     int64_t start_ns = jm_now_ns() + lead_ns;
 
     out->t_start_ns = start_ns;
     for (uint32_t i = 0; i < total; i++)
         r->sink.timing[i].issue_ns += start_ns;
-    int slack = jm_wait_begin();
-    jm_status st = serve(r, total, out, err);
-    jm_wait_end(slack);
+    jm_status st = serve(r, total, &wait, out, err);
+    jm_wait_end(&wait);
     return st;
 }

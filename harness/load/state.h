@@ -10,8 +10,9 @@ struct jm_load_state {
     const struct jm_sut *sut;
     const struct jm_load_config *cfg;
     uint32_t limit;            /* samples in a window at most */
-    struct jm_sink sink;       /* .timing has room for limit */
-    struct jm_sample *samples; /* [limit] where all are prepared ahead, else NULL */
+    uint32_t room;             /* samples that there is memory for now */
+    struct jm_sink sink;       /* .timing [room] */
+    struct jm_sample *samples; /* [room] where all are prepared ahead, else NULL */
     uint32_t *order;           /* [sut->n_samples], the shuffled copy being issued */
     uint32_t at;               /* next place in order */
     uint32_t issued;           /* samples prepared, and but for server and offline issued */

@@ -16,7 +16,8 @@ static bool window_ends(const struct jm_load_state *r, double elapsed_s, struct 
 {
     if (elapsed_s >= r->cfg->min_duration_s && r->issued >= r->cfg->min_queries)
         return true;
-    out->capped = r->issued == r->limit;
+    out->capped = r->issued == r->room;
+    out->misjudged = out->capped && r->room < r->limit;
     return out->capped;
 }
 

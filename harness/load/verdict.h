@@ -12,7 +12,13 @@ struct jm_verdict {
 
 /* Rules: every sample was answered; the minimum count was reached, and the minimum duration but
  * for server and offline, whose length is drawn or foretold; server: each bound was kept by 99 % of
- * queries at 99 % confidence, by the early-stopping rule. */
+ * queries at 99 % confidence, by the early-stopping rule.
+ *
+ * Of a probe, 99 % of its queries have to keep each bound, at no confidence. It is too short for a
+ * system that is a little too slow to break one; so its backlog (queries that came and are not
+ * answered) is looked at when half have come, and when all have. Where it grew by over twice what
+ * random arrivals alone do, the square root of their number, and would at that pace outlast the
+ * longest bound within cfg->probe_of_s, the probe is invalid. */
 void jm_load_judge(const struct jm_load_config *cfg, const struct jm_load_result *r,
                    struct jm_verdict *out);
 

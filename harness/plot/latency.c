@@ -2,27 +2,8 @@
 /* Latency distribution: the sorted latencies of each run. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/file.h"
 #include "harness/plot/plot.h"
-
-/* The samples of a run: record_dir is relative to the results file, or else to here. */
-static jm_status read_samples(const struct jm_plot_job *j, size_t r, struct jm_table *s,
-                              jm_err *err)
-{
-    const char *dir = jm_table_text(j->t, r, "record_dir"), *slash = strrchr(j->csv, '/');
-    int folder = slash && *dir != '/' ? (int)(slash - j->csv) + 1 : 0;
-    char *path = jm_asprintf("%.*s%s/samples.csv", folder, j->csv, dir);
-
-    if (path && access(path, R_OK) != 0) {
-        free(path);
-        path = jm_asprintf("%s/samples.csv", dir);
-    }
-    jm_status st = path ? jm_table_read(path, s, err) : jm_fail(err, JM_ENOMEM, "out of memory");
-    free(path);
-    return st;
-}
 
 /* Writes one block: name, then sorted latencies with their share. Returns false when none. */
 static bool write_latency(FILE *f, const struct jm_plot_job *j, size_t r, bool first)
@@ -31,7 +12,8 @@ static bool write_latency(FILE *f, const struct jm_plot_job *j, size_t r, bool f
     char label[JM_PLOT_LABEL];
     size_t n = 0;
 
-    if (!*jm_table_text(j->t, r, "record_dir") || read_samples(j, r, &s, NULL) != JM_OK)
+    if (!*jm_table_text(j->t, r, "record_dir") ||
+        jm_plot_file(j, r, "samples.csv", &s, NULL) != JM_OK)
         return false;
     double *ms = calloc(s.rows, sizeof *ms);
     for (size_t i = 1; ms && i < s.rows; i++) {

@@ -3,7 +3,11 @@
 #include "harness/plot/plot.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
 
 void jm_plot_clean(char *s)
 {
@@ -46,6 +50,24 @@ void jm_plot_values(const struct jm_table *t, const char *column, char *out, siz
     if (!shown)
         snprintf(out, room, "unknown");
     jm_plot_clean(out);
+}
+
+jm_status jm_plot_file(const struct jm_plot_job *j, size_t r, const char *name,
+                       struct jm_table *out, jm_err *err)
+{
+    const char *dir = jm_table_text(j->t, r, "record_dir"), *slash = strrchr(j->csv, '/');
+    int folder = slash && *dir != '/' ? (int)(slash - j->csv) + 1 : 0;
+
+    if (!*dir)
+        return jm_fail(err, JM_ENOTFOUND, "the run has no folder");
+    char *path = jm_asprintf("%.*s%s/%s", folder, j->csv, dir, name);
+    if (path && access(path, R_OK) != 0) {
+        free(path);
+        path = jm_asprintf("%s/%s", dir, name);
+    }
+    jm_status st = path ? jm_table_read(path, out, err) : jm_fail(err, JM_ENOMEM, "out of memory");
+    free(path);
+    return st;
 }
 
 int jm_plot_by_value(const void *a, const void *b)

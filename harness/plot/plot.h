@@ -51,6 +51,11 @@ const char *jm_plot_rate_name(const struct jm_table *t);
 /* The name of quality_value on an axis. */
 const char *jm_plot_quality_name(const struct jm_table *t);
 
+/* A file of a run's folder: record_dir is relative to the results file, or else to here. As
+ * jm_table_read. */
+jm_status jm_plot_file(const struct jm_plot_job *j, size_t r, const char *name,
+                       struct jm_table *out, jm_err *err);
+
 /* Each writes the data of a plot and returns how much there is to draw. */
 size_t jm_plot_latency(FILE *f, const struct jm_plot_job *j);
 size_t jm_plot_throughput(FILE *f, const struct jm_plot_job *j);
@@ -59,5 +64,12 @@ size_t jm_plot_quality_energy(FILE *f, const struct jm_plot_job *j);
 size_t jm_plot_quality_size(FILE *f, const struct jm_plot_job *j);
 size_t jm_plot_comparison(FILE *f, const struct jm_plot_job *j);
 size_t jm_plot_threads(FILE *f, const struct jm_plot_job *j);
+size_t jm_plot_peak(FILE *f, const struct jm_plot_job *j);
+size_t jm_plot_power(FILE *f, const struct jm_plot_job *j);
+
+/* What some scripts need to know beside the data: the bound that is drawn; titles of panels in
+ * quotes, each with its number of series. Valid until the next call. */
+const char *jm_plot_peak_axis(const struct jm_plot_job *j);
+const char *jm_plot_power_panels(const struct jm_plot_job *j);
 
 #endif

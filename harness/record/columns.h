@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
+enum { JM_SCHEMA_VERSION = 3, JM_TEXT_BYTES = 256 };
 
 /* A u64 column without a value. */
 #define JM_U64_EMPTY UINT64_MAX
@@ -15,7 +15,7 @@ enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
 /* T: text, U: u64, D: double; each takes name, unit, description. */
 /* clang-format off */
 #define JM_COLUMNS(T, U, D) \
-    U(schema_version, "", "schema of this row, 2") \
+    U(schema_version, "", "schema of this row, 3") \
     T(run_id, "", "unique name of the run") \
     T(time_utc, "", "start, ISO 8601, UTC") \
     T(joulemark_version, "", "version of the program") \
@@ -39,6 +39,7 @@ enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
     T(weights, "", "real or synthetic") \
     T(data_set, "", "name of the data set") \
     T(data_sha256, "", "SHA-256 of the data file") \
+    T(languages, "", "target languages asked for, in order; empty: all") \
     T(host_cpu, "", "model name of the processor") \
     U(cores_used, "", "cores that compute: the fewer of threads and cores here") \
     T(simd, "", "instruction set chosen") \
@@ -90,7 +91,8 @@ enum { JM_SCHEMA_VERSION = 2, JM_TEXT_BYTES = 256 };
     D(issue_delay_p99_us, "us", "99th percentile of it") \
     D(issue_delay_max_us, "us", "highest of it") \
     D(harness_ns, "ns", "cost of a query to a system that answers at once, measured before the runs") \
-    D(harness_share, "", "that cost over the metric of the scenario; above 0.01 the run is invalid") \
+    D(harness_share, "", "that cost over the metric of the scenario") \
+    D(meter_share, "", "processor time of reading meters over the measured time; empty: no meter; with harness_share above 0.01 the run is invalid") \
     D(core_wait_share, "", "share of the measured time that the measuring thread had no core") \
     U(frequency_start_khz, "kHz", "mean clock of all cores before the measured time") \
     U(frequency_end_khz, "kHz", "mean clock of all cores after it") \

@@ -11,6 +11,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "workloads/translate/answers.h"
 #include "workloads/translate/bleu.h"
 #include "workloads/translate/chrf.h"
 #include "workloads/translate/dataset.h"
@@ -26,12 +27,6 @@ struct sample {
     uint32_t n_prompt;
 };
 
-struct answer {
-    uint32_t index; /* of its sample */
-    uint32_t n;     /* tokens so far */
-    bool pending;
-};
-
 struct jm_workload {
     jm_mt_model model;
     jm_dataset *data;
@@ -41,12 +36,12 @@ struct jm_workload {
     struct sample *samples; /* [sut.n_samples], segment by segment */
     uint32_t max_new;       /* of any sample: tokens kept for each answer */
     double encode_us;       /* a prompt */
+    uint32_t batch;         /* answers written at a time */
     jm_engine *engine;      /* begin to begin */
-    uint32_t max_ids;
-    struct answer *answers; /* [max_ids] */
-    uint32_t *tokens;       /* [max_ids, max_new] */
-    char *text;             /* one answer's text, terminated */
-    struct jm_sink *sink;   /* during step */
+    struct jm_answers answers;
+    bool lost;            /* an answer found no memory */
+    char *text;           /* one answer's text, terminated */
+    struct jm_sink *sink; /* during step */
 };
 
 static uint32_t count_chars(const char *s)
@@ -60,10 +55,11 @@ static uint32_t count_chars(const char *s)
 /* The text of an answer into w->text. */
 static void decode_text(jm_workload *w, uint32_t id)
 {
-    const uint32_t *t = w->tokens + (size_t)id * w->max_new;
+    uint32_t n;
+    const uint32_t *t = jm_answers_tokens(&w->answers, id, &n);
     jm_utf8_stream s = { 0 };
     size_t at = 0;
-    for (uint32_t i = 0; i < w->answers[id].n; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         if (t[i] >= jm_tokenizer_size(w->model.tok))
             continue; /* a padded row of the embedding: no text */
         jm_str b = jm_tokenizer_bytes(w->model.tok, t[i]);
@@ -82,9 +78,8 @@ static void on_first(void *user, uint32_t id)
 static void on_token(void *user, uint32_t id, uint32_t token)
 {
     jm_workload *w = user;
-    struct answer *a = &w->answers[id];
-    if (a->n < w->max_new)
-        w->tokens[(size_t)id * w->max_new + a->n++] = token;
+    if (!jm_answers_push(&w->answers, id, token))
+        w->lost = true;
 }
 
 static void on_done(void *user, uint32_t id, uint32_t in, uint32_t out, jm_engine_end end)
@@ -92,21 +87,18 @@ static void on_done(void *user, uint32_t id, uint32_t in, uint32_t out, jm_engin
     jm_workload *w = user;
     (void)end;
     decode_text(w, id);
-    w->answers[id].pending = false;
+    jm_answers_finish(&w->answers, id);
     jm_sink_done(w->sink, id, in, out);
 }
 
 static void forget(jm_workload *w)
 {
-    free(w->answers);
-    free(w->tokens);
+    jm_answers_free(&w->answers);
     free(w->text);
     jm_engine_close(w->engine);
-    w->answers = NULL;
-    w->tokens = NULL;
     w->text = NULL;
     w->engine = NULL;
-    w->max_ids = 0;
+    w->lost = false;
 }
 
 static jm_status begin(void *state, uint32_t max_ids, jm_err *err)
@@ -115,24 +107,22 @@ static jm_status begin(void *state, uint32_t max_ids, jm_err *err)
     struct jm_engine_events ev = {
         .user = w, .first = on_first, .token = on_token, .done = on_done
     };
-    size_t tokens, text;
+    size_t text;
     forget(w);
     if (max_ids == 0)
         return jm_fail(err, JM_EUSAGE, "translate: a window without samples");
-    if (!jm_mul_size(max_ids, w->max_new, &tokens) || !jm_mul_size(tokens, 4, &tokens) ||
-        !jm_mul_size(w->model.longest_token, 3 * (size_t)w->max_new, &text) ||
-        !jm_add_size(text, 12 * (size_t)w->max_new + 32, &text))
-        return jm_fail(err, JM_ENOMEM, "translate: %u answers do not fit in memory", max_ids);
-    w->answers = calloc(max_ids, sizeof *w->answers);
-    w->tokens = malloc(tokens);
-    w->text = malloc(text);
-    if (!w->answers || !w->tokens || !w->text) {
+    jm_status st =
+        jm_answers_init(&w->answers, max_ids, w->sut.n_samples, w->max_new, w->batch, err);
+    if (st != JM_OK)
+        return st;
+    if (jm_mul_size(w->model.longest_token, 3 * (size_t)w->max_new, &text) &&
+        jm_add_size(text, 12 * (size_t)w->max_new + 32, &text))
+        w->text = malloc(text);
+    if (!w->text) {
         forget(w);
-        return jm_fail(err, JM_ENOMEM, "translate: out of memory for %u answers", max_ids);
+        return jm_fail(err, JM_ENOMEM, "translate: out of memory for a text");
     }
-    memset(w->tokens, 0, tokens); /* touched now: no page faults while measuring */
-    memset(w->text, 0, text);
-    w->max_ids = max_ids;
+    memset(w->text, 0, text); /* touched now: no page faults while measuring */
     return jm_mt_engine(&w->model, max_ids, &ev, &w->engine, err);
 }
 
@@ -157,7 +147,8 @@ static jm_status encode(const jm_workload *w, const struct sample *s, uint32_t *
 
 static jm_status issue_one(jm_workload *w, struct jm_sample q, jm_err *err)
 {
-    if (q.id >= w->max_ids || q.index >= w->sut.n_samples || w->answers[q.id].pending)
+    if (q.id >= w->answers.max_ids || q.index >= w->sut.n_samples ||
+        w->answers.answer[q.id].pending)
         return jm_fail(err, JM_EUSAGE, "translate: sample %u of data %u cannot be issued now", q.id,
                        q.index);
     const struct sample *s = &w->samples[q.index];
@@ -165,7 +156,7 @@ static jm_status issue_one(jm_workload *w, struct jm_sample q, jm_err *err)
                                    .prompt = s->prompt,
                                    .n_prompt = s->n_prompt,
                                    .max_new = jm_mt_max_new(s->n_prompt) };
-    w->answers[q.id] = (struct answer){ .index = q.index, .pending = true };
+    jm_answers_start(&w->answers, q.id, q.index);
     return jm_engine_submit(w->engine, &r, err);
 }
 
@@ -184,7 +175,10 @@ static jm_status step(void *state, struct jm_sink *sink, jm_err *err)
     if (!w->engine)
         return jm_fail(err, JM_EUSAGE, "translate: a step before begin");
     w->sink = sink;
-    return jm_engine_step(w->engine, err);
+    jm_status st = jm_engine_step(w->engine, err);
+    if (st == JM_OK && w->lost)
+        return jm_fail(err, JM_ENOMEM, "translate: out of memory for answers that differ");
+    return st;
 }
 
 /* One word of --languages. */
@@ -329,6 +323,7 @@ static jm_status translate_open(const struct jm_workload_config *cfg, jm_workloa
     if (!w)
         return jm_fail(err, JM_ENOMEM, "translate: out of memory");
     w->sut = (struct jm_sut){ .state = w, .begin = begin, .issue = issue, .step = step };
+    w->batch = cfg->batch;
     jm_file_name(cfg->data_path, w->data_name, sizeof w->data_name);
     jm_status st = prepare(w, cfg, err);
     if (st != JM_OK) {
@@ -355,6 +350,8 @@ static void translate_info(const jm_workload *w, struct jm_model_info *out)
     const struct jm_hunyuan *p = &w->model.params;
     *out = (struct jm_model_info){ .plan_bytes = w->model.ops->plan_bytes(w->model.plan),
                                    .encode_us = w->encode_us,
+                                   .answer_bytes =
+                                       sizeof(struct jm_answer) + sizeof(struct jm_engine_request),
                                    .layers = p->layers,
                                    .hidden = p->hidden,
                                    .context = p->context,
@@ -368,8 +365,8 @@ static void translate_info(const jm_workload *w, struct jm_model_info *out)
 
 static jm_status translate_answer(jm_workload *w, uint32_t id, const char **text, jm_err *err)
 {
-    if (id >= w->max_ids)
-        return jm_fail(err, JM_EUSAGE, "translate: answer %u of %u", id, w->max_ids);
+    if (id >= w->answers.max_ids)
+        return jm_fail(err, JM_EUSAGE, "translate: answer %u of %u", id, w->answers.max_ids);
     decode_text(w, id);
     *text = w->text;
     return JM_OK;
@@ -401,7 +398,7 @@ static jm_status score_language(jm_workload *w, uint32_t n, const struct jm_lang
     jm_status st = JM_OK;
     for (uint32_t i = 0; i < n && st == JM_OK; i++) {
         uint32_t id = s->ids ? s->ids[i] : i;
-        const struct sample *q = &w->samples[w->answers[id].index];
+        const struct sample *q = &w->samples[w->answers.answer[id].index];
         if (q->lang != l)
             continue;
         decode_text(w, id);
@@ -440,11 +437,13 @@ static jm_status translate_score(jm_workload *w, const uint32_t *ids, uint32_t n
     const struct jm_language *all = jm_languages(&n_lang);
     jm_status st = JM_OK;
     *out = (struct jm_quality){ .metric = "chrF2++", .psnr_db = NAN, .agreement = NAN };
-    if (n == 0 || n > w->max_ids)
-        return jm_fail(err, JM_EUSAGE, "translate: %u answers to score of %u", n, w->max_ids);
+    if (n == 0 || n > w->answers.max_ids)
+        return jm_fail(err, JM_EUSAGE, "translate: %u answers to score of %u", n,
+                       w->answers.max_ids);
     for (uint32_t i = 0; ids && i < n; i++)
-        if (ids[i] >= w->max_ids)
-            return jm_fail(err, JM_EUSAGE, "translate: answer %u of %u", ids[i], w->max_ids);
+        if (ids[i] >= w->answers.max_ids)
+            return jm_fail(err, JM_EUSAGE, "translate: answer %u of %u", ids[i],
+                           w->answers.max_ids);
     s.hyp = calloc(n, sizeof *s.hyp);
     s.ref = calloc(n, sizeof *s.ref);
     if (!s.hyp || !s.ref)
