@@ -97,7 +97,7 @@ static jm_status find_model(struct run *r, jm_err *err)
                            jm_format_info(format)->name);
     st = r->model && dir ? jm_make_dirs(dir, err) : jm_fail(err, JM_ENOMEM, "out of memory");
     if (st == JM_OK && access(r->model, F_OK) != 0)
-        st = jm_quantize_file(source, r->model, format, err);
+        st = jm_quantize_file(source, r->model, format, NULL, err);
     free(dir);
     free(source);
     return st;
