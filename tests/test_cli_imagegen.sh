@@ -70,6 +70,37 @@ wants quality_value '^$'
 wants quality_valid '^unknown$'
 wants quality_reason '^no reference$'
 
+# The reference draws the first and third caption; all three are timed.
+run 0 'yes|unknown' --scenario single-stream --reference-samples 2
+wants queries '^3$'
+wants quality_n '^2$'
+wants quality_valid '^yes$'
+
+# Both samples of a query are drawn at once; the last query of a copy of the set has one.
+run 0 'yes|unknown' --scenario multi-stream --samples-per-query 2 --batch 2 --format Q4_K
+wants weight_format '^Q4_K$'
+wants samples_per_query '^2$'
+wants latency_p99_ms '^[0-9.]+'
+wants steps_per_s '^[0-9.]+'
+
+# A server of pictures has one bound, which it must be given; joules are of pictures and their area.
+run 2 'needs latency-ms' --scenario server --target-qps 50
+run 2 'have no tokens' --scenario server --target-qps 50 --latency-ms 9000 --ttft-ms 10
+printf 'idle_w = 20\nmax_w = 100\npackages = 1\n' >"$dir/model.ini"
+run 0 'yes|unknown' --scenario server --target-qps 35 --latency-ms 2000 --batch 4 --steps 1 --size 8 \
+    --cfg 1 --reference none --energy "estimate=$dir/model.ini" --energy-idle-s 0.2
+wants status '^complete$'
+wants bound_latency_ms '^2000$'
+wants bound_ttft_ms '^$'
+wants over_bound '^0$'
+wants energy_j_per_token '^$'
+awk -v j="$(column energy_j)" -v n="$(column queries)" -v q="$(column energy_j_per_query)" \
+    -v mp="$(column energy_j_per_megapixel)" -v s="$(column steps_per_s)" \
+    -v m="$(column megapixels_per_s)" -v t="$(column duration_s)" 'function near(a, b) {
+        return a > 0 && a / b > 0.999 && a / b < 1.001 }
+    BEGIN { exit !(near(q, j / n) && near(mp, q / 64e-6) && near(s, n / t) && near(m, s * 64e-6)) }' ||
+    fail "joules, steps or megapixels do not fit together"
+
 run 2 "no caption in the languages 'xx'" --languages xx
 run 2 'take 16 x 16' --size 17
 run 5 "hunyuan-dense' is not a picture" --model tiny-mt-f16.gguf
