@@ -30,6 +30,7 @@ static const char usage[] =
     "against throughput, size and, where energy was measured, joules, and a grid of pictures, each "
     "as SVG and PNG, into "
     "DIR (default: the folder of RESULTS.csv).\n"
+    "Where a file holds several workloads, each has its own: throughput-imagegen.png.\n"
     "-q names no files. Needs gnuplot.\n";
 
 /* The folder of a run: relative to the results file, or else to here. NULL: no memory. */

@@ -10,7 +10,7 @@
 #include "harness/plot/plot.h"
 #include "workloads/imagegen/png.h"
 
-enum { GAP = 4, MAX_PIXELS = 1 << 24, MOST_CHARS = 24 };
+enum { GAP = 4, MAX_PIXELS = 1 << 24, MOST_CHARS = 14 };
 
 void jm_grid_add(struct jm_grid *g, const char *label, char *folder)
 {

@@ -10,13 +10,15 @@ unset border
 unset tics
 unset grid
 set lmargin 10
-set tmargin 12
+# The frame shrinks to the sheet, and a title would follow it into the captions.
+unset title
+set label 98 heading at screen 0.5,0.94 center noenhanced
 set size ratio -1
 do for [t in "svg png"] {
     if (t eq "svg") { set terminal @SVG } else { set terminal @PNG }
     set output out.".".t
     plot data.".png" binary filetype=png with rgbimage notitle, \
          data index 0 using 1:2:3 with labels right offset -1,0 noenhanced notitle, \
-         data index 1 using 1:2:3 with labels left rotate by 40 offset 0,0.8 noenhanced notitle
+         data index 1 using 1:2:3 with labels center offset 0,0.7 font ",10" noenhanced notitle
     unset output
 }

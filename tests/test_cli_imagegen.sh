@@ -52,6 +52,7 @@ wants quality_valid '^yes$'
 wants quality_agreement '^$'
 folder=$(column record_dir)
 [ "$(ls "$folder/answers")" = "$(printf '0.png\n1.png\n2.png')" ] || fail "answers: $(ls "$folder")"
+grep -q '^1,"de","rose"' "$folder/captions.csv" || fail "captions: $(cat "$folder/captions.csv")"
 [ "$(ls "$dir"/r/references/*/ | wc -l)" -eq 3 ] || fail "references: $(ls "$dir/r/references")"
 
 # The same noise, other weights: like, but not equal; and batch and scenario change nothing.
@@ -104,6 +105,17 @@ awk -v j="$(column energy_j)" -v n="$(column queries)" -v q="$(column energy_j_p
 run 2 "no caption in the languages 'xx'" --languages xx
 run 2 'take 16 x 16' --size 17
 run 5 "hunyuan-dense' is not a picture" --model tiny-mt-f16.gguf
+# One results file of both workloads: plots of each, and the grid names what it shows.
+printf 'id,lang,text\na,en,Save\na,de,Speichern\n' >"$dir/text.csv"
+"$bin" run --scenario offline --data "$dir/text.csv" --reference none --warmup-s 0 --no-plots \
+    --min-duration-s 0 --min-queries 1 --threads 1 --results "$dir/r" >"$dir/out" 2>&1 ||
+    fail "a translation failed:"
+"$bin" plot "$dir/r/single.csv" -o "$dir/plots" >"$dir/out" 2>&1 || fail "plot failed:"
+grep -q 'pictures per second' "$dir/plots/throughput-imagegen.svg" || fail "no pictures per second"
+grep -q 'tokens per second' "$dir/plots/throughput-translate.svg" || fail "no tokens per second"
+grep -q 'red apple' "$dir/plots/pictures-imagegen.svg" || fail "the grid has no captions"
+[ ! -e "$dir/plots/throughput.svg" ] || fail "a plot of both workloads in one"
+
 printf 'id,lang,text\na,en, \n' >"$dir/three.csv"
 run 3 'three.csv:2: the text is empty'
 exit $failed
