@@ -2,6 +2,7 @@
 /* joulemark plot: draws a results file with gnuplot. Columns are found by name; what is drawn goes
  * through small data files in a temporary folder to the scripts in share/joulemark/plots. Strings
  * from the results reach gnuplot as arguments or quoted data, never as commands. */
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
@@ -25,7 +26,20 @@ static const char usage[] =
     "against throughput, size and, where energy was measured, joules, power over time with the\n"
     "phases of a run, throughput against the bound on latency where a peak was searched, and a\n"
     "grid of pictures, each as SVG and PNG, into DIR (default: the folder of RESULTS.csv).\n"
+    "Where a file holds several workloads, each has its own: throughput-imagegen.png.\n"
     "-q names no files. Needs gnuplot.\n";
+
+/* The folder of a run: relative to the results file, or else to here. NULL: no memory. */
+static char *run_folder(const struct jm_plot_job *j, size_t r)
+{
+    const char *dir = jm_table_text(j->t, r, "record_dir"), *slash = strrchr(j->csv, '/');
+    char *beside =
+        jm_asprintf("%.*s%s", slash && *dir != '/' ? (int)(slash - j->csv) + 1 : 0, j->csv, dir);
+    if (!beside || access(beside, R_OK) == 0)
+        return beside;
+    free(beside);
+    return strdup(dir);
+}
 
 /* The pictures of the first run of each label, a row each. */
 static size_t data_pictures(FILE *f, const struct jm_plot_job *j)
@@ -40,9 +54,11 @@ static size_t data_pictures(FILE *f, const struct jm_plot_job *j)
             seen = strcmp(label, other) == 0;
         }
         if (!seen && strcmp(jm_table_text(j->t, r, "workload"), "imagegen") == 0)
-            jm_grid_add(&grid, label, jm_table_text(j->t, r, "record_dir"));
+            jm_grid_add(&grid, label, run_folder(j, r));
     }
-    return jm_grid_write(&grid, f, j->data);
+    size_t rows = jm_grid_write(&grid, f, j->data);
+    jm_grid_free(&grid);
+    return rows;
 }
 
 static const struct plot {
@@ -67,7 +83,7 @@ static const struct plot {
     { .name = "comparison",
       .heading = "Speed compared",
       .caption =
-          "Median tokens/s over the first bar's; whiskers: 95% BCa interval, from 5 runs on.",
+          "Median throughput over the first bar's; whiskers: 95% BCa interval, from 5 runs on.",
       .data = jm_plot_comparison,
       .nothing = "no two weight formats or models in one scenario" },
     { .name = "threads",
@@ -89,7 +105,7 @@ static const struct plot {
       .nothing = "no quality_value" },
     { .name = "pictures",
       .heading = "Pictures",
-      .caption = "Rows: one run of each weight format. Columns: the same captions and noise.",
+      .caption = "Rows: one run of each weight format. Columns: the same noise.",
       .data = data_pictures,
       .nothing = "no run drew pictures" },
     { .name = "quality_energy",
@@ -137,7 +153,7 @@ static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err 
         return jm_fail(err, JM_EIO, "%s: cannot be written; is the disk full?", j->data);
     if (n == 0) {
         if (!j->quiet)
-            printf("%-15s left out: %s\n", p->name, p->nothing);
+            printf("%s%s left out: %s\n", p->name, j->suffix, p->nothing);
         return JM_OK;
     }
     jm_plot_values(j->t, "model", models, sizeof models);
@@ -145,7 +161,7 @@ static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err 
     jm_plot_values(j->t, "scenario", scenarios, sizeof scenarios);
     jm_plot_values(j->t, "threads", threads, sizeof threads);
     char *script = jm_asprintf("%s/%s.gp", j->scripts, p->name);
-    char *out = jm_asprintf("%s/%s", j->out, p->name);
+    char *out = jm_asprintf("%s/%s%s", j->out, p->name, j->suffix);
     bool estimated = p->estimated && any_estimated(j->t);
     char *heading = jm_asprintf("%s%s: %s on %s", p->heading,
                                 estimated ? " (estimated, not measured)" : "", models, cpus);
@@ -169,7 +185,7 @@ static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err 
                        ? jm_plot_gnuplot(argv, log, err)
                        : jm_fail(err, JM_ENOMEM, "plot: out of memory");
     if (st == JM_OK && !j->quiet)
-        printf("%-15s %s.svg %s.png\n", p->name, out, out);
+        printf("%s%s %s.svg %s.png\n", p->name, j->suffix, out, out);
     if (log)
         (void)unlink(log);
     free(log);
@@ -180,16 +196,66 @@ static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err 
     return st;
 }
 
+/* All plots of one workload's runs, or of all runs where workload is NULL. */
+static jm_status draw_runs(struct jm_plot_job j, const char *workload, jm_err *err)
+{
+    struct jm_table t;
+    char *suffix = jm_asprintf("%s%s", workload ? "-" : "", workload ? workload : "");
+    jm_status st = suffix ? jm_table_results(j.csv, workload, &t, err)
+                          : jm_fail(err, JM_ENOMEM, "plot: out of memory");
+    for (char *s = suffix; s && *s; s++) /* it becomes part of a file's name */
+        if (!isalnum((unsigned char)*s) && *s != '-')
+            *s = '_';
+    j.suffix = suffix;
+    j.t = &t;
+    if (st == JM_OK) {
+        for (size_t i = 0; i < sizeof plots / sizeof plots[0] && st == JM_OK; i++)
+            st = draw(&j, &plots[i], err);
+        jm_table_free(&t);
+    }
+    free(suffix);
+    return st;
+}
+
+/* Whether row r is the first of its workload; rows without a result are none. */
+static bool opens_workload(const struct jm_table *t, size_t r)
+{
+    const char *workload = jm_table_text(t, r, "workload");
+    for (size_t q = 1; q < r; q++)
+        if (strcmp(jm_table_text(t, q, "workload"), workload) == 0)
+            return false;
+    return *workload != '\0';
+}
+
+/* Workloads have other units: each gets plots of its own. */
+static jm_status draw_workloads(const struct jm_plot_job *j, jm_err *err)
+{
+    struct jm_table t;
+    jm_status st = jm_table_results(j->csv, NULL, &t, err);
+    if (st != JM_OK)
+        return st;
+    if (!jm_table_varies(&t, "workload"))
+        st = draw_runs(*j, NULL, err);
+    else
+        for (size_t r = 1; r < t.rows && st == JM_OK; r++)
+            if (opens_workload(&t, r))
+                st = draw_runs(*j, jm_table_text(&t, r, "workload"), err);
+    jm_table_free(&t);
+    return st;
+}
+
 static jm_status draw_all(const char *csv, const char *out, bool quiet, jm_err *err)
 {
-    struct jm_table t = { .cell = NULL };
     char dir[] = "/tmp/joulemark-plot-XXXXXX";
     const char *slash = strrchr(csv, '/');
     char *folder = out ? jm_asprintf("%s", out)
                        : jm_asprintf("%.*s", slash ? (int)(slash - csv) + 1 : 1, slash ? csv : ".");
     char *share = jm_share_dir(), *scripts = share ? jm_asprintf("%s/plots", share) : NULL;
-    jm_status st = jm_table_results(csv, &t, err);
+    struct jm_table t;
+    jm_status st = jm_table_results(csv, NULL, &t, err); /* no folder for what cannot be read */
 
+    if (st == JM_OK)
+        jm_table_free(&t);
     if (st == JM_OK && (!folder || !scripts))
         st = jm_fail(err, JM_ENOTFOUND, "the plot scripts cannot be found; set JM_SHARE");
     if (st == JM_OK)
@@ -198,20 +264,16 @@ static jm_status draw_all(const char *csv, const char *out, bool quiet, jm_err *
         st = jm_fail(err, JM_EIO, "%s: %s", dir, strerror(errno));
     else if (st == JM_OK) {
         char *data = jm_asprintf("%s/plot.dat", dir);
-        struct jm_plot_job j = {
-            .t = &t, .csv = csv, .out = folder, .scripts = scripts, .data = data, .quiet = quiet
+        const struct jm_plot_job j = {
+            .csv = csv, .out = folder, .scripts = scripts, .data = data, .quiet = quiet
         };
-        if (!data)
-            st = jm_fail(err, JM_ENOMEM, "plot: out of memory");
-        for (size_t i = 0; i < sizeof plots / sizeof plots[0] && st == JM_OK; i++)
-            st = draw(&j, &plots[i], err);
+        st = data ? draw_workloads(&j, err) : jm_fail(err, JM_ENOMEM, "plot: out of memory");
         if (data)
             unlink(data);
         jm_grid_remove(data);
         rmdir(dir);
         free(data);
     }
-    jm_table_free(&t);
     free(folder);
     free(share);
     free(scripts);

@@ -3,17 +3,26 @@
 #include "harness/cmd_plot_grid.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "harness/plot/plot.h"
 #include "workloads/imagegen/png.h"
 
-enum { GAP = 4, MAX_PIXELS = 1 << 24 };
+enum { GAP = 4, MAX_PIXELS = 1 << 24, MOST_CHARS = 14 };
 
-void jm_grid_add(struct jm_grid *g, const char *label, const char *folder)
+void jm_grid_add(struct jm_grid *g, const char *label, char *folder)
 {
     (void)snprintf(g->row[g->n].label, JM_GRID_LABEL, "%s", label);
     g->row[g->n++].folder = folder;
+}
+
+void jm_grid_free(struct jm_grid *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        free(g->row[i].folder);
+    g->n = 0;
 }
 
 /* Pictures 0..n-1 of a row that can be read and have the first's size. */
@@ -21,7 +30,7 @@ static uint32_t read_row(const char *folder, uint32_t most, jm_image *out)
 {
     uint32_t n = 0;
     for (; n < most; n++) {
-        char *path = jm_asprintf("%s/answers/%u.png", folder, n);
+        char *path = folder ? jm_asprintf("%s/answers/%u.png", folder, n) : NULL;
         jm_status st = path ? jm_png_read(path, MAX_PIXELS, &out[n], NULL) : JM_ENOMEM;
         free(path);
         if (st != JM_OK)
@@ -32,6 +41,47 @@ static uint32_t read_row(const char *folder, uint32_t most, jm_image *out)
         }
     }
     return n;
+}
+
+/* Cuts s to so many characters, an ellipsis the last of them. */
+static void shorten(char *s, size_t room, size_t most)
+{
+    static const char more[] = "\xe2\x80\xa6";
+    size_t n = 0, cut = 0;
+    for (size_t i = 0; s[i]; i++) {
+        if (((unsigned char)s[i] & 0xc0) == 0x80)
+            continue;
+        if (n == most - 1)
+            cut = i;
+        if (++n > most)
+            break;
+    }
+    if (n > most && cut + sizeof more <= room)
+        memcpy(s + cut, more, sizeof more);
+}
+
+/* The captions of samples 0..columns-1 above their pictures. */
+static void write_captions(const struct jm_grid *g, const jm_image *first, uint32_t columns,
+                           uint32_t top, FILE *f)
+{
+    struct jm_table t;
+    char *path = jm_asprintf("%s/captions.csv", g->row[0].folder);
+    fputs("\n\n", f);
+    if (path && jm_table_read(path, &t, NULL) == JM_OK) {
+        for (size_t r = 1; r < t.rows; r++) {
+            char text[JM_GRID_LABEL];
+            double k = jm_table_number(&t, r, "index");
+            if (!(k >= 0 && k < columns))
+                continue;
+            (void)snprintf(text, sizeof text, "%s", jm_table_text(&t, r, "text"));
+            shorten(text, sizeof text, MOST_CHARS);
+            jm_plot_clean(text);
+            (void)fprintf(f, "%.1f %u \"%s\"\n",
+                          GAP + k * (first->width + GAP) + first->width / 2.0, top, text);
+        }
+        jm_table_free(&t);
+    }
+    free(path);
 }
 
 /* images: [n, columns]. */
@@ -50,6 +100,7 @@ static size_t write_sheet(const struct jm_grid *g, const jm_image *images, uint3
         double down = GAP + (double)i * (images[0].height + GAP) + images[0].height / 2.0;
         (void)fprintf(f, "0 %.1f \"%s\"\n", sheet.height - down, g->row[i].label);
     }
+    write_captions(g, images, columns, sheet.height, f);
     if (jm_png_write(png, &sheet, NULL) != JM_OK)
         rows = 0;
     jm_image_free(&sheet);

@@ -3,6 +3,7 @@
  * (the energy window opens and closes with it), scores, record. */
 #include "harness/cmd_run_one.h"
 
+#include <csv.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,7 +94,7 @@ jm_status jm_run_model_file(const struct jm_run_config *c, const char *results, 
                          jm_format_info(format)->name);
     st = *model && dir ? jm_make_dirs(dir, err) : jm_fail(err, JM_ENOMEM, "out of memory");
     if (st == JM_OK && access(*model, F_OK) != 0)
-        st = jm_quantize_file(*source, *model, format, err);
+        st = jm_quantize_file(*source, *model, format, NULL, err);
     free(dir);
     return st;
 }
@@ -146,6 +147,22 @@ static jm_status open_meters(struct run *r, jm_err *err)
     return jm_session_open(&how, &r->meters, err);
 }
 
+/* Answers that are not text have no tokens: only their latency can be bounded. */
+static jm_status check_bounds(const struct run *r, jm_err *err)
+{
+    const struct jm_run_config *c = r->c;
+    if (!r->ops->save || strcmp(c->scenario, "server") != 0)
+        return JM_OK;
+    if (jm_option_given(c, "ttft-ms") || jm_option_given(c, "tpot-ms"))
+        return jm_fail(err, JM_EUSAGE,
+                       "answers of %s have no tokens for ttft-ms and tpot-ms; give latency-ms",
+                       c->workload);
+    if (c->latency_ms == 0)
+        return jm_fail(err, JM_EUSAGE, "the server scenario of %s needs latency-ms, a bound",
+                       c->workload);
+    return JM_OK;
+}
+
 static jm_status open_all(struct run *r, jm_err *err)
 {
     const struct jm_run_config *c = r->c;
@@ -153,7 +170,9 @@ static jm_status open_all(struct run *r, jm_err *err)
     r->ops = jm_run_workload(c->workload, err);
     if (!r->ops)
         return err->status;
-    jm_status st = jm_run_model_file(c, r->place->results, &r->model, &r->reference_model, err);
+    jm_status st = check_bounds(r, err);
+    if (st == JM_OK)
+        st = jm_run_model_file(c, r->place->results, &r->model, &r->reference_model, err);
     if (st == JM_OK)
         st = jm_find_file(jm_run_data(c), ".csv", &r->data, err);
     if (st == JM_OK && c->reference[0] && strcmp(c->reference, "none") != 0) {
@@ -180,13 +199,14 @@ static jm_status open_all(struct run *r, jm_err *err)
         struct jm_workload_config like = w;
         like.model_path = r->reference_model;
         phase(r, "reference answers");
-        st = jm_reference_get(r->ops, &like, UINT32_MAX, r->references, on_reference, r,
-                              r->place->stop, &r->quality, err);
+        uint32_t most = c->reference_samples > 0 ? c->reference_samples : UINT32_MAX;
+        st = jm_reference_get(r->ops, &like, most, r->references, on_reference, r, r->place->stop,
+                              &r->quality, err);
         bool own = strcmp(r->model, r->reference_model) == 0;
         /* Pictures of other kernels differ in some last bit: only their likeness says much. */
         if (st == JM_OK && !r->ops->save)
-            st = jm_reference_get(r->ops, &w, own ? UINT32_MAX : MOST_SAME, r->references,
-                                  on_reference, r, r->place->stop, &r->same, err);
+            st = jm_reference_get(r->ops, &w, own || most < MOST_SAME ? most : MOST_SAME,
+                                  r->references, on_reference, r, r->place->stop, &r->same, err);
         jm_progress_end(r->place->progress);
     }
     if (st == JM_OK)
@@ -240,6 +260,8 @@ static jm_status measure(struct run *r, jm_err *err)
     jm_status st = jm_load_settings(c, &r->load.cfg, err);
     if (st != JM_OK)
         return st;
+    if (r->ops->save)
+        r->load.cfg.ttft_s = r->load.cfg.tpot_s = 0;
     st = idle(r, JM_PHASE_IDLE, err);
     if (st == JM_OK)
         st = jm_session_phase(r->meters, JM_PHASE_WARMUP, err);
@@ -433,23 +455,26 @@ static void record_pictures(struct run *r, double duration_s)
     row->tokens_out_per_s = row->energy_j_per_token = NAN;
 }
 
-/* What was answered, in the order of issue: all, or some of an interrupted run. NULL: no memory. */
-static uint32_t *done_ids(const struct run *r)
+/* What was answered, in the order of issue: all, or some of an interrupted run; of every stride-th
+ * data sample. NULL: no memory. */
+static uint32_t *done_ids(const struct run *r, uint32_t stride, uint32_t *n)
 {
-    uint32_t n = 0, *ids = calloc(r->load.result.n, sizeof *ids);
-    for (uint32_t i = 0; ids && i < r->load.result.issued && n < r->load.result.n; i++)
-        if (r->load.result.timings[i].done_ns != 0)
-            ids[n++] = i;
+    const struct jm_load_result *all = &r->load.result;
+    uint32_t *ids = calloc(all->n, sizeof *ids);
+    *n = 0;
+    for (uint32_t i = 0; ids && i < all->issued && *n < all->n; i++)
+        if (all->timings[i].done_ns != 0 && all->timings[i].index % stride == 0)
+            ids[(*n)++] = i;
     return ids;
 }
 
 /* Share of answers that the reference kernels give too, from the same file. */
-static jm_status record_same(struct run *r, const uint32_t *ids, jm_err *err)
+static jm_status record_same(struct run *r, const uint32_t *ids, uint32_t n, jm_err *err)
 {
     uint64_t same = 0, compared = 0;
     if (!r->same.answers)
         return JM_OK;
-    for (uint32_t i = 0; i < r->load.result.n; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         const char *text;
         jm_status st = r->ops->answer(r->workload, ids[i], &text, err);
         if (st != JM_OK)
@@ -467,28 +492,9 @@ static jm_status record_same(struct run *r, const uint32_t *ids, jm_err *err)
 }
 
 /* whole: not interrupted, so that the answers can be held against the reference's. */
-static jm_status record_quality(struct run *r, bool whole, jm_err *err)
+static void record_ratio(struct run *r, double value, bool whole)
 {
     struct jm_record *row = r->row;
-    struct jm_quality q;
-    uint32_t *ids = done_ids(r);
-    if (!ids)
-        return jm_fail(err, JM_ENOMEM, "scoring %u answers: out of memory", r->load.result.n);
-    jm_status st = r->ops->score(r->workload, ids, r->load.result.n, &q, err);
-    if (st == JM_OK)
-        st = record_same(r, ids, err);
-    free(ids);
-    if (st != JM_OK)
-        return st;
-    jm_record_text(row->quality_metric, q.metric);
-    row->quality_value = q.value;
-    row->quality_bleu = q.bleu;
-    row->quality_psnr_db = q.psnr_db;
-    row->quality_agreement = q.agreement;
-    row->quality_worst = q.worst;
-    jm_record_text(row->quality_worst_lang, q.worst_lang);
-    row->quality_length_ratio = q.length_ratio;
-    row->quality_required = r->c->min_quality;
     if (r->quality.answers) {
         row->quality_reference = r->quality.quality;
         row->quality_length_reference = r->quality.length_ratio;
@@ -500,9 +506,37 @@ static jm_status record_quality(struct run *r, bool whole, jm_err *err)
         jm_record_text(row->quality_reason,
                        "not all was answered; the reference is of the whole data set");
     else if (r->quality.quality > 0)
-        row->quality_ratio = q.value / r->quality.quality;
+        row->quality_ratio = value / r->quality.quality;
     else
         jm_record_text(row->quality_reason, "the reference's quality is 0");
+}
+
+static jm_status record_quality(struct run *r, bool whole, jm_err *err)
+{
+    struct jm_record *row = r->row;
+    struct jm_quality q = { .value = NAN };
+    uint32_t n, *ids = done_ids(r, r->quality.answers ? r->quality.stride : 1, &n);
+    if (!ids)
+        return jm_fail(err, JM_ENOMEM, "scoring %u answers: out of memory", r->load.result.n);
+    jm_status st = n > 0 ? r->ops->score(r->workload, ids, n, &q, err) : JM_OK;
+    if (st == JM_OK)
+        st = record_same(r, ids, n, err);
+    free(ids);
+    if (st != JM_OK)
+        return st;
+    row->quality_n = n;
+    row->quality_required = r->c->min_quality;
+    if (n > 0) {
+        jm_record_text(row->quality_metric, q.metric);
+        row->quality_value = q.value;
+        row->quality_bleu = q.bleu;
+        row->quality_psnr_db = q.psnr_db;
+        row->quality_agreement = q.agreement;
+        row->quality_worst = q.worst;
+        jm_record_text(row->quality_worst_lang, q.worst_lang);
+        row->quality_length_ratio = q.length_ratio;
+    }
+    record_ratio(r, q.value, whole && n > 0);
     jm_quality_judge(row);
     return JM_OK;
 }
@@ -571,6 +605,30 @@ static jm_status write_answers(struct run *r, const char *dir, jm_err *err)
     return st;
 }
 
+/* What the answers that are not text were asked for. */
+static jm_status write_captions(struct run *r, const char *dir, jm_err *err)
+{
+    jm_writer w;
+    char *path = jm_asprintf("%s/captions.csv", dir);
+    jm_status st =
+        path ? jm_writer_open(path, &w, err) : jm_fail(err, JM_ENOMEM, "record: out of memory");
+    free(path);
+    if (st != JM_OK)
+        return st;
+    (void)fputs("index,lang,text\n", w.f);
+    for (uint32_t i = 0; i < r->ops->sut(r->workload)->n_samples; i++) {
+        const char *text, *lang;
+        uint32_t chars;
+        r->ops->sample(r->workload, i, &text, &chars, &lang);
+        (void)fprintf(w.f, "%u,", i);
+        (void)csv_fwrite(w.f, lang, strlen(lang));
+        (void)fputc(',', w.f);
+        (void)csv_fwrite(w.f, text, strlen(text));
+        (void)fputc('\n', w.f);
+    }
+    return jm_writer_commit(&w, err);
+}
+
 static jm_status write_folder(struct run *r, jm_err *err)
 {
     char *dir = jm_asprintf("%s/%s/%s", r->place->results, r->place->suite, r->row->run_id);
@@ -584,6 +642,8 @@ static jm_status write_folder(struct run *r, jm_err *err)
                                r->load.result.t_start_ns, &src, err);
     if (st == JM_OK && r->workload && r->ops->save)
         st = write_answers(r, dir, err);
+    if (st == JM_OK && r->workload && r->ops->save)
+        st = write_captions(r, dir, err);
     if (st == JM_OK)
         st = jm_load_write_peak(dir, &r->load.peak, err);
     if (st == JM_OK)

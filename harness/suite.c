@@ -97,6 +97,8 @@ static const struct jm_option table[] = {
     TEXT(
         reference, "",
         "model file whose quality is the reference; empty: the model as given; none: no reference"),
+    NUMBER(reference_samples, JM_OPTION_U32, 0, 4294967295.0, "0",
+           "data samples to judge quality on, spread evenly; 0: all"),
 };
 enum { N_OPTIONS = sizeof table / sizeof table[0] };
 _Static_assert(N_OPTIONS <= 64, "given has a bit an option");

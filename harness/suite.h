@@ -45,7 +45,8 @@ struct jm_run_config {
     uint32_t energy_interval_ms;
     double powerlog_offset_s, powerlog_gap_s;
     char powerlog_scope[8];
-    char reference[512]; /* model whose quality is the reference; "": as given; "none" */
+    char reference[512];        /* model whose quality is the reference; "": as given; "none" */
+    uint32_t reference_samples; /* data samples that quality is judged on; 0: all */
 };
 
 enum jm_option_kind {

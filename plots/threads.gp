@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Throughput by threads: a line a setting.
 # Data: one block a setting, its name first, then threads, median, low, high; ? where there is none.
-# Arguments: data file, output path without extension, title, caption, folder of style.gp.
+# Arguments: data file, output path without extension, title, caption, folder of style.gp,
+# name of the rate.
 data = ARG1; out = ARG2; heading = ARG3; caption = ARG4; folder = ARG5
 load folder."/style.gp"
 stats data using 1:2 nooutput
 settings = STATS_blocks
 set xlabel "threads"
-set ylabel "output tokens per second"
+set ylabel ARG6
 set xrange [0:*]
 set yrange [0:*]
 set offsets 0,0.5,graph 0.08,0

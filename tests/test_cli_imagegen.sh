@@ -13,7 +13,7 @@ fail() {
     failed=1
 }
 
-# run CODE PATTERN ARGS...
+# run CODE PATTERN ARGS...: CODE is a pattern too.
 run() {
     code=$1 pattern=$2
     shift 2
@@ -21,7 +21,7 @@ run() {
         --warmup-s 0 --min-duration-s 0 --min-queries 3 --no-plots --results "$dir/r" "$@" \
         >"$dir/out" 2>&1 </dev/null
     got=$?
-    [ $got -eq "$code" ] && grep -qE -- "$pattern" "$dir/out" ||
+    echo "$got" | grep -qxE "$code" && grep -qE -- "$pattern" "$dir/out" ||
         fail "run $*: exit $got, wanted $code and /$pattern/; it said:"
 }
 
@@ -52,6 +52,7 @@ wants quality_valid '^yes$'
 wants quality_agreement '^$'
 folder=$(column record_dir)
 [ "$(ls "$folder/answers")" = "$(printf '0.png\n1.png\n2.png')" ] || fail "answers: $(ls "$folder")"
+grep -q '^1,"de","rose"' "$folder/captions.csv" || fail "captions: $(cat "$folder/captions.csv")"
 [ "$(ls "$dir"/r/references/*/ | wc -l)" -eq 3 ] || fail "references: $(ls "$dir/r/references")"
 
 # The same noise, other weights: like, but not equal; and batch and scenario change nothing.
@@ -70,9 +71,52 @@ wants quality_value '^$'
 wants quality_valid '^unknown$'
 wants quality_reason '^no reference$'
 
+# The reference draws the first and third caption; all three are timed.
+run 0 'yes|unknown' --scenario single-stream --reference-samples 2
+wants queries '^3$'
+wants quality_n '^2$'
+wants quality_valid '^yes$'
+
+# Both samples of a query are drawn at once; the last query of a copy of the set has one.
+run 0 'yes|unknown' --scenario multi-stream --samples-per-query 2 --batch 2 --format Q4_K
+wants weight_format '^Q4_K$'
+wants samples_per_query '^2$'
+wants latency_p99_ms '^[0-9.]+'
+wants steps_per_s '^[0-9.]+'
+
+# A server of pictures has one bound, which it must be given; joules are of pictures and their area.
+# A machine that stands still for long breaks the bound, and is right to say so.
+run 2 'needs latency-ms' --scenario server --target-qps 50
+run 2 'have no tokens' --scenario server --target-qps 50 --latency-ms 9000 --ttft-ms 10
+printf 'idle_w = 20\nmax_w = 100\npackages = 1\n' >"$dir/model.ini"
+run '0|1' 'unknown' --scenario server --target-qps 35 --latency-ms 2000 --batch 4 --steps 1 --size 8 \
+    --cfg 1 --reference none --energy "estimate=$dir/model.ini" --energy-idle-s 0.2
+wants status '^(complete|invalid)$'
+wants bound_latency_ms '^2000$'
+wants bound_ttft_ms '^$'
+wants over_bound '^[0-9]+$'
+wants energy_j_per_token '^$'
+awk -v j="$(column energy_j)" -v n="$(column queries)" -v q="$(column energy_j_per_query)" \
+    -v mp="$(column energy_j_per_megapixel)" -v s="$(column steps_per_s)" \
+    -v m="$(column megapixels_per_s)" -v t="$(column duration_s)" 'function near(a, b) {
+        return a > 0 && a / b > 0.999 && a / b < 1.001 }
+    BEGIN { exit !(near(q, j / n) && near(mp, q / 64e-6) && near(s, n / t) && near(m, s * 64e-6)) }' ||
+    fail "joules, steps or megapixels do not fit together"
+
 run 2 "no caption in the languages 'xx'" --languages xx
 run 2 'take 16 x 16' --size 17
 run 5 "hunyuan-dense' is not a picture" --model tiny-mt-f16.gguf
+# One results file of both workloads: plots of each, and the grid names what it shows.
+printf 'id,lang,text\na,en,Save\na,de,Speichern\n' >"$dir/text.csv"
+"$bin" run --scenario offline --data "$dir/text.csv" --reference none --warmup-s 0 --no-plots \
+    --min-duration-s 0 --min-queries 1 --threads 1 --results "$dir/r" >"$dir/out" 2>&1 ||
+    fail "a translation failed:"
+"$bin" plot "$dir/r/single.csv" -o "$dir/plots" >"$dir/out" 2>&1 || fail "plot failed:"
+grep -q 'pictures per second' "$dir/plots/throughput-imagegen.svg" || fail "no pictures per second"
+grep -q 'tokens per second' "$dir/plots/throughput-translate.svg" || fail "no tokens per second"
+grep -q 'red apple' "$dir/plots/pictures-imagegen.svg" || fail "the grid has no captions"
+[ ! -e "$dir/plots/throughput.svg" ] || fail "a plot of both workloads in one"
+
 printf 'id,lang,text\na,en, \n' >"$dir/three.csv"
 run 3 'three.csv:2: the text is empty'
 exit $failed

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "workloads/model/gguf.h"
+#include "workloads/model/gguf_write.h"
 #include "workloads/model/quantize.h"
 
 static const char source_path[] = JM_DATA "/tiny-mt-f16.gguf";
@@ -108,7 +109,7 @@ static void test_formats(void)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         jm_gguf *a = NULL, *b = NULL;
         jm_err err = { 0 };
-        CU_ASSERT_EQUAL(jm_quantize_file(source_path, out_path, cases[i].to, &err), JM_OK);
+        CU_ASSERT_EQUAL(jm_quantize_file(source_path, out_path, cases[i].to, NULL, &err), JM_OK);
         CU_ASSERT_EQUAL(jm_gguf_open(source_path, &a, &err), JM_OK);
         CU_ASSERT_EQUAL(jm_gguf_open(out_path, &b, &err), JM_OK);
         CU_ASSERT_STRING_EQUAL(err.text, "");
@@ -123,7 +124,6 @@ static void test_formats(void)
     unlink(out_path);
 }
 
-/* What already has the wanted format is copied: doing it again changes no byte. */
 /* A picture model: matrices of its layers change, convolutions, embedders and the pixel head stay,
  * and convolutions keep their dimensions. */
 static void test_pictures(void)
@@ -131,7 +131,8 @@ static void test_pictures(void)
     jm_err err = { 0 };
     jm_gguf *in, *out;
     size_t changed = 0, stayed = 0;
-    CU_ASSERT_EQUAL(jm_quantize_file(JM_DATA "/tiny-u1-f16.gguf", out_path, JM_Q4_0, &err), JM_OK);
+    CU_ASSERT_EQUAL(jm_quantize_file(JM_DATA "/tiny-u1-f16.gguf", out_path, JM_Q4_0, NULL, &err),
+                    JM_OK);
     CU_ASSERT_EQUAL_FATAL(jm_gguf_open(JM_DATA "/tiny-u1-f16.gguf", &in, &err), JM_OK);
     CU_ASSERT_EQUAL_FATAL(jm_gguf_open(out_path, &out, &err), JM_OK);
     for (size_t i = 0; i < jm_gguf_tensor_count(in); i++) {
@@ -150,14 +151,64 @@ static void test_pictures(void)
     unlink(out_path);
 }
 
+/* Rows of n, all of 1 to n. */
+static jm_status count_up(void *ctx, size_t i, uint64_t row, uint64_t n, void *dst, jm_err *err)
+{
+    const struct jm_gguf_new_tensor *t = (const struct jm_gguf_new_tensor *)ctx + i;
+    float *x = dst;
+    (void)row;
+    (void)err;
+    for (uint64_t k = 0; k < n * t->dims[0]; k++)
+        x[k] = (float)(1 + k % t->dims[0]);
+    return JM_OK;
+}
+
+/* Rows of 256, 96 and 20: the block fits, a shorter one of the same kind does, none does. */
+static void quantize_odd(jm_format to, jm_format shorter)
+{
+    struct jm_gguf_new_tensor t[] = {
+        { .name = "a", .format = JM_F32, .n_dims = 2, .dims = { 256, 3 } },
+        { .name = "b", .format = JM_F32, .n_dims = 2, .dims = { 96, 3 } },
+        { .name = "c", .format = JM_F32, .n_dims = 2, .dims = { 20, 3 } },
+    };
+    const jm_format want[] = { to, shorter, JM_F32 };
+    struct jm_gguf_new n = { .tensors = t, .n_tensors = 3, .rows = count_up, .ctx = t };
+    struct jm_quantized q = { 0 };
+    char odd[sizeof out_path + 8];
+    jm_err err = { 0 };
+    jm_gguf *out;
+    snprintf(odd, sizeof odd, "%s.odd", out_path);
+    CU_ASSERT_EQUAL_FATAL(jm_gguf_create(odd, &n, &err), JM_OK);
+    CU_ASSERT_EQUAL(jm_quantize_file(odd, out_path, to, &q, &err), JM_OK);
+    CU_ASSERT_EQUAL_FATAL(jm_gguf_open(out_path, &out, &err), JM_OK);
+    for (size_t i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(jm_gguf_tensor_at(out, i)->format, want[i]);
+    CU_ASSERT(q.replaced == (shorter != JM_F32) && q.left == 2 - q.replaced);
+    CU_ASSERT(q.replaced == 0 || q.replacement == shorter);
+    jm_gguf_close(out);
+    unlink(odd);
+    unlink(out_path);
+}
+
+static void test_rows_that_do_not_fit(void)
+{
+    quantize_odd(JM_Q4_K, JM_Q5_0);
+    quantize_odd(JM_Q6_K, JM_Q8_0);
+    struct jm_quantized q = { .replaced = 1 };
+    CU_ASSERT_EQUAL(jm_quantize_file(source_path, out_path, JM_Q4_K, &q, NULL), JM_OK);
+    CU_ASSERT(q.replaced == 0 && q.left == 0);
+    unlink(out_path);
+}
+
+/* What already has the wanted format is copied: doing it again changes no byte. */
 static void test_same_format_copies(void)
 {
     jm_err err = { 0 };
     jm_map a = { 0 }, b = { 0 };
     char again[sizeof out_path + 8];
     snprintf(again, sizeof again, "%s.2", out_path);
-    CU_ASSERT_EQUAL(jm_quantize_file(source_path, out_path, JM_Q8_0, &err), JM_OK);
-    CU_ASSERT_EQUAL(jm_quantize_file(out_path, again, JM_Q8_0, &err), JM_OK);
+    CU_ASSERT_EQUAL(jm_quantize_file(source_path, out_path, JM_Q8_0, NULL, &err), JM_OK);
+    CU_ASSERT_EQUAL(jm_quantize_file(out_path, again, JM_Q8_0, NULL, &err), JM_OK);
     CU_ASSERT_EQUAL(jm_map_open(out_path, &a, &err), JM_OK);
     CU_ASSERT_EQUAL(jm_map_open(again, &b, &err), JM_OK);
     CU_ASSERT(a.bytes > 0 && a.bytes == b.bytes && memcmp(a.data, b.data, a.bytes) == 0);
@@ -171,7 +222,7 @@ static void refused(const char *src, const char *dst, jm_format to, jm_status wa
                     const char *words)
 {
     jm_err err = { 0 };
-    CU_ASSERT_EQUAL(jm_quantize_file(src, dst, to, &err), want);
+    CU_ASSERT_EQUAL(jm_quantize_file(src, dst, to, NULL, &err), want);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, words));
 }
 
@@ -222,6 +273,7 @@ int main(void)
     CU_pSuite s = CU_add_suite("quantize", NULL, NULL);
     CU_add_test(s, "formats", test_formats);
     CU_add_test(s, "a picture model", test_pictures);
+    CU_add_test(s, "rows that do not fit", test_rows_that_do_not_fit);
     CU_add_test(s, "same format copies", test_same_format_copies);
     CU_add_test(s, "refusals", test_refusals);
     CU_add_test(s, "not finite", test_not_finite);

@@ -16,6 +16,7 @@ struct jm_plot_job {
     const char *csv, *out; /* results file; output folder */
     const char *scripts;   /* folder */
     const char *data;      /* scratch data file */
+    const char *suffix;    /* of the names of what is drawn: "-imagegen" where there are others */
     bool quiet;            /* says nothing on stdout */
 };
 

@@ -129,12 +129,14 @@ bool jm_table_varies(const struct jm_table *t, const char *column)
     return false;
 }
 
-/* Empties the rows of runs that were interrupted or failed: their figures are no results. */
-static void drop_incomplete(struct jm_table *t)
+/* Empties the rows of runs that were interrupted or failed: their figures are no results. And those
+ * of other workloads than the one wanted. */
+static void drop_others(struct jm_table *t, const char *workload)
 {
     for (size_t r = 1; r < t->rows; r++) {
         const char *status = jm_table_text(t, r, "status");
-        if (!*status || strcmp(status, "complete") == 0)
+        bool wanted = !workload || strcmp(jm_table_text(t, r, "workload"), workload) == 0;
+        if (!*status || (wanted && strcmp(status, "complete") == 0))
             continue;
         for (size_t c = t->row[r]; c < t->row[r + 1]; c++)
             t->cell[c][0] = '\0';
@@ -155,7 +157,7 @@ static bool formats_are_shared(const struct jm_table *t)
     return false;
 }
 
-jm_status jm_table_results(const char *path, struct jm_table *t, jm_err *err)
+jm_status jm_table_results(const char *path, const char *workload, struct jm_table *t, jm_err *err)
 {
     struct jm_record *rows;
     size_t n;
@@ -167,7 +169,7 @@ jm_status jm_table_results(const char *path, struct jm_table *t, jm_err *err)
     free(rows);
     st = jm_table_read(path, t, err);
     if (st == JM_OK) {
-        drop_incomplete(t);
+        drop_others(t, workload);
         t->name_models = formats_are_shared(t);
     }
     return st;

@@ -22,8 +22,9 @@ struct jm_table {
 jm_status jm_table_read(const char *path, struct jm_table *t, jm_err *err);
 
 /* Reads results: first strictly, by the schema, so that a damaged or newer file is refused. Rows of
- * runs that are not complete are emptied: their figures are no results. */
-jm_status jm_table_results(const char *path, struct jm_table *t, jm_err *err);
+ * runs that are not complete are emptied: their figures are no results. So are those of workloads
+ * other than the one named; NULL: all are kept. */
+jm_status jm_table_results(const char *path, const char *workload, struct jm_table *t, jm_err *err);
 void jm_table_free(struct jm_table *t);
 
 /* The cell in the named column, "" where there is none. r counts from 1. */

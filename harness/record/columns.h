@@ -127,6 +127,7 @@ enum { JM_SCHEMA_VERSION = 3, JM_TEXT_BYTES = 256 };
     D(memory_bytes_per_token, "B", "cache misses times cache line over answer tokens") \
     T(counters_reason, "", "why hardware counters are unavailable") \
     T(quality_metric, "", "name of the metric") \
+    U(quality_n, "", "answers that it is of: to those data samples that the reference answered") \
     D(quality_value, "", "mean over languages of the corpus score") \
     D(quality_reference, "", "the reference run's quality_value") \
     D(quality_ratio, "", "quality_value over quality_reference") \

@@ -165,7 +165,7 @@ static void add_settings(cJSON *json, const struct jm_run_config *config)
     }
 }
 
-static const char *const names[] = { "samples.csv", "peak.csv",     "power.csv",
+static const char *const names[] = { "samples.csv", "captions.csv", "peak.csv",    "power.csv",
                                      "energy.csv",  "machine.json", "topology.xml" };
 enum { N_NAMES = sizeof names / sizeof names[0] };
 

@@ -32,7 +32,13 @@ static float largest_of(jm_format to)
     }
 }
 
-static jm_format format_for(const struct jm_tensor *t, jm_format to)
+/* The next larger format of short blocks. */
+static jm_format replacement_of(jm_format to)
+{
+    return to == JM_Q4_K ? JM_Q5_0 : to == JM_Q6_K ? JM_Q8_0 : to;
+}
+
+static jm_format format_for(const struct jm_tensor *t, jm_format to, struct jm_quantized *out)
 {
     const struct jm_format_info *info = jm_format_info(to);
     bool head = strcmp(t->name, "token_embd.weight") == 0 || strcmp(t->name, "output.weight") == 0;
@@ -42,7 +48,14 @@ static jm_format format_for(const struct jm_tensor *t, jm_format to)
         return t->format;
     if (head && info->block_bytes < info->block)
         to = JM_Q8_0;
-    return jm_format_row_bytes(to, t->cols) > 0 ? to : t->format;
+    if (jm_format_row_bytes(to, t->cols) > 0)
+        return to;
+    if (jm_format_row_bytes(replacement_of(to), t->cols) == 0) {
+        out->left++;
+        return t->format;
+    }
+    out->replaced++;
+    return replacement_of(to);
 }
 
 /* ctx: f32 [longest row]. */
@@ -62,7 +75,8 @@ static jm_status encode_row(void *ctx, const struct jm_tensor *t, jm_format to, 
     return JM_OK;
 }
 
-static jm_status quantize(const jm_gguf *in, const char *dst, jm_format to, jm_err *err)
+static jm_status quantize(const jm_gguf *in, const char *dst, jm_format to,
+                          struct jm_quantized *out, jm_err *err)
 {
     size_t n = jm_gguf_tensor_count(in);
     uint32_t longest = 1;
@@ -76,7 +90,7 @@ static jm_status quantize(const jm_gguf *in, const char *dst, jm_format to, jm_e
         st = jm_fail(err, JM_ENOMEM, "%s: out of memory", jm_gguf_path(in));
     } else {
         for (size_t i = 0; i < n; i++)
-            formats[i] = format_for(jm_gguf_tensor_at(in, i), to);
+            formats[i] = format_for(jm_gguf_tensor_at(in, i), to, out);
         const struct jm_gguf_change change = {
             .formats = formats, .file_type = jm_gguf_file_type(to), .row = encode_row, .ctx = row
         };
@@ -94,8 +108,10 @@ static bool same_file(const char *a, const char *b)
            (stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
-jm_status jm_quantize_file(const char *src, const char *dst, jm_format to, jm_err *err)
+jm_status jm_quantize_file(const char *src, const char *dst, jm_format to, struct jm_quantized *out,
+                           jm_err *err)
 {
+    struct jm_quantized counts = { .replacement = replacement_of(to) };
     if ((unsigned)to >= JM_FORMAT_COUNT || !jm_format_info(to)->has_encoder)
         return jm_fail(
             err, JM_EUNSUPPORTED,
@@ -107,7 +123,9 @@ jm_status jm_quantize_file(const char *src, const char *dst, jm_format to, jm_er
     jm_status st = jm_gguf_open(src, &in, err);
     if (st != JM_OK)
         return st;
-    st = quantize(in, dst, to, err);
+    st = quantize(in, dst, to, &counts, err);
     jm_gguf_close(in);
+    if (out)
+        *out = counts;
     return st;
 }

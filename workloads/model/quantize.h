@@ -6,11 +6,19 @@
 #include "backends/format.h"
 #include "base/status.h"
 
+/* Matrices that could not take the wanted format. */
+struct jm_quantized {
+    size_t replaced; /* took `replacement` */
+    size_t left;     /* stayed as they are */
+    jm_format replacement;
+};
+
 /**
  * Reads src, writes dst, one tensor after the other.
  *
- * - Every matrix (rows > 1) whose row length is whole blocks of `to` is re-encoded; other matrices
- *   stay as they are.
+ * - Every matrix (rows > 1) whose row length is whole blocks of `to` is re-encoded. Where it is
+ * not, but whole blocks of 32, Q4_K gives way to Q5_0 and Q6_K to Q8_0; other matrices stay as they
+ *   are. *out, which may be NULL, counts both.
  * - token_embd.weight and output.weight go to Q8_0 when `to` has fewer than 8 bits a weight: they
  *   decide the choice of each token, and errors there are not averaged away by later layers.
  * - fm_modules.* of picture models (patches in, time, pixels out) stay as they are: they are small,
@@ -22,6 +30,7 @@
  * damaged, or holds a weight that is not finite or too large for `to`. JM_ENOTFOUND, JM_EIO,
  * JM_ENOMEM. On failure dst is untouched.
  */
-jm_status jm_quantize_file(const char *src, const char *dst, jm_format to, jm_err *err);
+jm_status jm_quantize_file(const char *src, const char *dst, jm_format to, struct jm_quantized *out,
+                           jm_err *err);
 
 #endif
