@@ -62,6 +62,39 @@ void jm_map_close(jm_map *map)
         *map = (jm_map){ 0 };
 }
 
+/* The folder that path is in; malloc'd. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+}
+
+/* A file without a name, which commit can give it one through /proc; NULL: there are none here. */
+static FILE *open_unnamed(const char *path)
+{
+    char *dir = folder_of(path);
+    int fd = dir && access("/proc/self/fd", X_OK) == 0
+                 ? open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666)
+                 : -1;
+    free(dir);
+    FILE *f = fd >= 0 ? fdopen(fd, "wb") : NULL;
+    if (fd >= 0 && !f)
+        close(fd);
+    return f;
+}
+
+/* False: errno says why. A file that a process with our number left is no reason to fail. */
+static bool give_name(const jm_writer *w)
+{
+    char *fd = jm_asprintf("/proc/self/fd/%d", fileno(w->f));
+    bool ok = fd && (unlink(w->tmp) == 0 || errno == ENOENT) &&
+              linkat(AT_FDCWD, fd, AT_FDCWD, w->tmp, AT_SYMLINK_FOLLOW) == 0;
+    int cause = errno;
+    free(fd);
+    errno = cause;
+    return ok;
+}
+
 jm_status jm_writer_open(const char *path, jm_writer *w, jm_err *err)
 {
     *w = (jm_writer){ 0 };
@@ -71,11 +104,13 @@ jm_status jm_writer_open(const char *path, jm_writer *w, jm_err *err)
         jm_writer_abort(w);
         return jm_fail(err, JM_ENOMEM, "%s: out of memory", path);
     }
-    w->f = fopen(w->tmp, "wbe");
+    w->f = open_unnamed(path);
+    if (!w->f) {
+        w->f = fopen(w->tmp, "wbe");
+        w->named = w->f != NULL;
+    }
     if (!w->f) {
         int e = errno;
-        free(w->tmp); /* nothing to unlink */
-        w->tmp = NULL;
         jm_writer_abort(w);
         return jm_fail(err, JM_EIO, "%s: cannot write: %s", path, strerror(e));
     }
@@ -86,13 +121,8 @@ jm_status jm_writer_open(const char *path, jm_writer *w, jm_err *err)
  * are safe by then, so that is not a failure. */
 static void sync_folder_of(const char *path)
 {
-    char *dir = strdup(path);
-    if (!dir)
-        return;
-    char *slash = strrchr(dir, '/');
-    if (slash)
-        slash[slash == dir] = '\0';
-    int fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char *dir = folder_of(path);
+    int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (fd >= 0) {
         fsync(fd);
         close(fd);
@@ -104,6 +134,8 @@ jm_status jm_writer_commit(jm_writer *w, jm_err *err)
 {
     errno = 0;
     bool ok = !ferror(w->f) && fflush(w->f) == 0 && fsync(fileno(w->f)) == 0;
+    if (ok && !w->named)
+        ok = w->named = give_name(w);
     int cause = errno;
     if (fclose(w->f) != 0 && ok) {
         ok = false;
@@ -121,8 +153,7 @@ jm_status jm_writer_commit(jm_writer *w, jm_err *err)
         return st;
     }
     sync_folder_of(w->path);
-    free(w->tmp); /* renamed away: not to be unlinked */
-    w->tmp = NULL;
+    w->named = false; /* renamed away: not to be unlinked */
     jm_writer_abort(w);
     return JM_OK;
 }
@@ -131,7 +162,7 @@ void jm_writer_abort(jm_writer *w)
 {
     if (w->f)
         fclose(w->f);
-    if (w->tmp)
+    if (w->named)
         unlink(w->tmp);
     free(w->tmp);
     free(w->path);

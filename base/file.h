@@ -3,6 +3,7 @@
 #ifndef JM_BASE_FILE_H
 #define JM_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,8 +21,10 @@ jm_status jm_map_open(const char *path, jm_map *out, jm_err *err);
 void jm_map_close(jm_map *map);
 
 /**
- * A file being written beside its final place as PATH.tmp-PID. Readers see the old file or the
- * whole new one, never a part: commit flushes, fsyncs, renames, and fsyncs the folder.
+ * A file being written in the folder of its final place. Readers see the old file or the whole new
+ * one, never a part: commit flushes, fsyncs, renames, and fsyncs the folder. Until then it has no
+ * name, so that whatever ends the process leaves nothing behind; where the file system has no
+ * files without names, it is PATH.tmp-PID.
  *
  * Write to f with stdio; errors are caught at commit. Exactly one of commit and abort ends it;
  * both free everything and set *w to zero.
@@ -30,6 +33,7 @@ typedef struct jm_writer {
     FILE *f;
     char *tmp;  /* owned */
     char *path; /* owned */
+    bool named; /* tmp is there */
 } jm_writer;
 
 jm_status jm_writer_open(const char *path, jm_writer *w, jm_err *err);
