@@ -22,7 +22,7 @@ struct jm_session {
     enum jm_phase phase; /* JM_PHASES: none */
     double interval_s, stated_error;
     int64_t begin_cpu_ns[JM_PHASES], end_cpu_ns[JM_PHASES]; /* spent on reading so far */
-    char reason[JM_ENERGY_REASON]; /* why there are no meters */
+    char reason[JM_ENERGY_REASON];                          /* why there are no meters */
 };
 
 /* The word in the source column. */
