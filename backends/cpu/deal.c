@@ -24,7 +24,7 @@ size_t jm_deal_bytes(uint32_t members, const struct jm_limits *lim)
 {
     size_t words, rows, seq, own, bytes;
     if (!jm_mul_size(lim->max_slots, 2, &words) || !jm_mul_size(lim->max_rows, ARRAYS, &rows) ||
-        !jm_add_size(words, rows, &words) || !jm_add_size(words, 2 * (size_t)members, &words) ||
+        !jm_add_size(words, rows, &words) || !jm_add_size(words, 3 * (size_t)members, &words) ||
         !jm_mul_size(words, sizeof(uint32_t), &bytes) ||
         !jm_mul_size(lim->max_rows, sizeof(struct jm_dealt), &seq) ||
         !jm_mul_size(members, sizeof(uint64_t), &own) || !jm_add_size(bytes, seq, &bytes) ||

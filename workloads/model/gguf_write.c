@@ -17,7 +17,8 @@ struct output {
 
 static void put(struct output *o, const void *p, size_t n)
 {
-    fwrite(p, 1, n, o->f);
+    if (n > 0) /* p may be NULL then */
+        fwrite(p, 1, n, o->f);
     o->at += n;
 }
 
