@@ -180,10 +180,36 @@ static void put(struct jm_deal *d, const struct jm_batch *in, const struct jm_de
     }
 }
 
+/* Runs stay where they are: each member gets whole ones that stand together. */
+static bool deal_runs(struct jm_deal *d, const struct jm_batch *in)
+{
+    uint32_t m = 0, first = 0;
+    uint64_t share = in->n_rows / d->members;
+    if (in->n_gather > 0 || in->n_runs < d->members)
+        return false;
+    for (uint32_t i = 0; i < in->n_runs; i++) {
+        uint32_t end = i + 1 < in->n_runs ? in->run[i + 1] : in->n_rows;
+        bool last = i + 1 == in->n_runs;
+        if (!last && (m + 1 == d->members || end < (uint64_t)in->n_rows * (m + 1) / d->members))
+            continue;
+        if (end - first > share + share / 4)
+            return false;
+        d->at[m] = first;
+        d->rows[m] = end - first;
+        d->gathered[m++] = 0;
+        first = end;
+    }
+    d->moved = false;
+    d->batch = *in;
+    return m == d->members;
+}
+
 bool jm_deal_out(struct jm_deal *d, const struct jm_batch *in, const struct jm_deal_terms *terms)
 {
-    if (in->n_runs > 0 || in->n_rows / d->members < terms->least_rows)
+    if (in->n_rows / d->members < terms->least_rows)
         return false;
+    if (in->n_runs > 0)
+        return deal_runs(d, in);
     for (uint32_t i = 0; i < JM_MAX_INPUTS; i++)
         if (in->input[i])
             return false;
@@ -211,27 +237,4 @@ bool jm_deal_out(struct jm_deal *d, const struct jm_batch *in, const struct jm_d
     d->batch.pos_w = in->pos_w ? d->pos_w : NULL;
     d->batch.gather = d->gather;
     return true;
-}
-
-bool jm_deal_runs(struct jm_deal *d, const struct jm_batch *in, const struct jm_deal_terms *terms)
-{
-    uint32_t m = 0, first = 0;
-    uint64_t share = in->n_rows / d->members;
-    if (in->n_gather > 0 || in->n_runs < d->members || share < terms->least_rows)
-        return false;
-    for (uint32_t i = 0; i < in->n_runs; i++) {
-        uint32_t end = i + 1 < in->n_runs ? in->run[i + 1] : in->n_rows;
-        bool last = i + 1 == in->n_runs;
-        if (!last && (m + 1 == d->members || end < (uint64_t)in->n_rows * (m + 1) / d->members))
-            continue;
-        if (end - first > share + share / 4)
-            return false;
-        d->at[m] = first;
-        d->rows[m] = end - first;
-        d->gathered[m++] = 0;
-        first = end;
-    }
-    d->moved = false;
-    d->batch = *in;
-    return m == d->members;
 }

@@ -38,11 +38,9 @@ void jm_deal_place(struct jm_deal *d, uint32_t members, const struct jm_limits *
 
 /* Deals `in` out so that all have about the same to do. A sequence stays with the member that had
  * it last; new ones go, the costliest first, each to whom has least so far (Graham 1969). Each
- * member's rows begin at a fixed place, so that none writes what lies in another's cache. false: it
- * has no sequences to deal, or too little or too uneven work to pay. */
+ * member's rows begin at a fixed place, so that none writes what lies in another's cache. Runs
+ * stay where they are: each member gets whole ones that stand together. false: there are no
+ * sequences or runs to deal, or too little or too uneven work to pay. */
 bool jm_deal_out(struct jm_deal *d, const struct jm_batch *in, const struct jm_deal_terms *terms);
-/* The same for a batch with runs, which stay where they are: each thread gets whole runs that stand
- * together. */
-bool jm_deal_runs(struct jm_deal *d, const struct jm_batch *in, const struct jm_deal_terms *terms);
 
 #endif
