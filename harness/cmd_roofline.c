@@ -51,22 +51,6 @@ struct request {
     bool roofs, plots, json;
 };
 
-static bool takes(const char *name, int argc, char **argv, int *i, const char **value)
-{
-    size_t n = strlen(name);
-    if (strncmp(argv[*i], name, n) != 0)
-        return false;
-    if (argv[*i][n] == '=') {
-        *value = argv[(*i)++] + n + 1;
-        return true;
-    }
-    if (argv[*i][n] != '\0' || *i + 1 >= argc)
-        return false;
-    *value = argv[*i + 1];
-    *i += 2;
-    return true;
-}
-
 /* The run that --run names of --suite. */
 static jm_status from_suite(struct request *q, jm_err *err)
 {
@@ -127,10 +111,10 @@ static int parse(int argc, char **argv, struct request *q)
         if (flag) {
             *flag = flag != &q->plots;
             i++;
-        } else if (!takes("--suite", argc, argv, &i, &q->suite) &&
-                   !takes("--run", argc, argv, &i, &q->run_name) &&
-                   !takes("--results", argc, argv, &i, &q->results) &&
-                   !takes("--seconds", argc, argv, &i, &q->seconds_text) &&
+        } else if (!jm_option_takes("--suite", argc, argv, &i, &q->suite) &&
+                   !jm_option_takes("--run", argc, argv, &i, &q->run_name) &&
+                   !jm_option_takes("--results", argc, argv, &i, &q->results) &&
+                   !jm_option_takes("--seconds", argc, argv, &i, &q->seconds_text) &&
                    jm_option_parse(&q->run, argc, argv, &i, &err) != JM_OK) {
             fprintf(stderr, "joulemark roofline: %s; see 'joulemark roofline --help'\n", err.text);
             return JM_EXIT_USAGE;
@@ -179,6 +163,7 @@ static jm_status profile(const struct request *q, const struct inputs *in,
                                                  .size = c->size,
                                                  .steps = c->steps,
                                                  .cfg = c->cfg,
+                                                 .kv_format = JM_F16,
                                                  .ops = ops,
                                                  .device = dev },
                                      .seed = c->seed,
