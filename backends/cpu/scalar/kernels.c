@@ -61,15 +61,21 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
     }
 }
 
+/* Number `at` of a cache of keys or values, in f32 or f16. */
+static double kv(const void *cache, size_t at, bool half)
+{
+    return half ? jm_f16_to_f32(((const uint16_t *)cache)[at]) : ((const float *)cache)[at];
+}
+
 /* Softmax with the largest score taken off first, so that exp cannot overflow. */
-static void attend_head(const float *q, const float *k, const float *v, uint32_t dim, uint32_t n,
-                        float scale, float *scores, float *out)
+static void attend_head(const float *q, const void *k, const void *v, bool half, uint32_t dim,
+                        uint32_t n, float scale, float *scores, float *out)
 {
     double largest = -INFINITY, total = 0;
     for (uint32_t p = 0; p < n; p++) {
         double s = 0;
         for (uint32_t i = 0; i < dim; i++)
-            s += (double)q[i] * k[(size_t)p * dim + i];
+            s += q[i] * kv(k, (size_t)p * dim + i, half);
         scores[p] = (float)(s * scale);
         largest = fmax(largest, scores[p]);
     }
@@ -81,7 +87,7 @@ static void attend_head(const float *q, const float *k, const float *v, uint32_t
     for (uint32_t i = 0; i < dim; i++) {
         double s = 0;
         for (uint32_t p = 0; p < n; p++)
-            s += (double)scores[p] * v[(size_t)p * dim + i];
+            s += scores[p] * kv(v, (size_t)p * dim + i, half);
         out[i] = (float)(s / total);
     }
 }
@@ -89,40 +95,15 @@ static void attend_head(const float *q, const float *k, const float *v, uint32_t
 static void attend(const float *q, uint32_t n_heads, const float *k, const float *v, uint32_t dim,
                    uint32_t n, float scale, float *scores, float *out)
 {
-    for (uint32_t h = 0; h < n_heads; h++)
-        attend_head(q + (size_t)h * dim, k, v, dim, n, scale, scores, out + (size_t)h * dim);
-}
-
-/* The same over a cache of f16: one head's keys and values of a position at a time. */
-static void attend16_head(const float *q, const uint16_t *k, const uint16_t *v, uint32_t dim,
-                          uint32_t n, float scale, float *scores, float *out)
-{
-    double largest = -INFINITY, total = 0;
-    for (uint32_t p = 0; p < n; p++) {
-        double s = 0;
-        for (uint32_t i = 0; i < dim; i++)
-            s += (double)q[i] * jm_f16_to_f32(k[(size_t)p * dim + i]);
-        scores[p] = (float)(s * scale);
-        largest = fmax(largest, scores[p]);
-    }
-    for (uint32_t p = 0; p < n; p++) {
-        double e = exp(scores[p] - largest);
-        scores[p] = (float)e;
-        total += e;
-    }
-    for (uint32_t i = 0; i < dim; i++) {
-        double s = 0;
-        for (uint32_t p = 0; p < n; p++)
-            s += (double)scores[p] * jm_f16_to_f32(v[(size_t)p * dim + i]);
-        out[i] = (float)(s / total);
-    }
+    for (uint32_t h = 0; h < n_heads; h++, q += dim, out += dim)
+        attend_head(q, k, v, false, dim, n, scale, scores, out);
 }
 
 static void attend16(const float *q, uint32_t n_heads, const uint16_t *k, const uint16_t *v,
                      uint32_t dim, uint32_t n, float scale, float *scores, float *out)
 {
-    for (uint32_t h = 0; h < n_heads; h++)
-        attend16_head(q + (size_t)h * dim, k, v, dim, n, scale, scores, out + (size_t)h * dim);
+    for (uint32_t h = 0; h < n_heads; h++, q += dim, out += dim)
+        attend_head(q, k, v, true, dim, n, scale, scores, out);
 }
 
 static void add(const float *a, const float *b, float *y, size_t n)
