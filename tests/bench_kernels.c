@@ -34,6 +34,7 @@ struct work {
     struct jm_acts x;
     uint32_t rows; /* of a linear */
     float *a, *b, *out, *scratch, *keys, *values;
+    uint16_t *keys16, *values16; /* the same in half precision */
     int8_t *q;
     int16_t *q16;
     int32_t *sum;
@@ -50,6 +51,16 @@ static void run_linear(struct work *w)
 static void run_attend(struct work *w)
 {
     w->k->attend(w->a, HEADS, w->keys, w->values, DIM, POSITIONS, 0.088f, w->scratch, w->out);
+}
+
+static void run_attend16(struct work *w)
+{
+    w->k->attend16(w->a, HEADS, w->keys16, w->values16, DIM, POSITIONS, 0.088f, w->scratch, w->out);
+}
+
+static void run_add(struct work *w)
+{
+    w->k->add(w->a, w->b, w->out, COLS);
 }
 
 static void run_swiglu(struct work *w)
@@ -174,6 +185,9 @@ static void bench_set(struct work *w, const struct options *opt)
         bench_linear(w, opt, formats[f]);
     bench(w, run_attend, s, "attention", "4 x 128, 512", 8.0 * POSITIONS * DIM,
           4.0 * HEADS * POSITIONS * DIM);
+    bench(w, run_attend16, s, "attention F16", "4 x 128, 512", 4.0 * POSITIONS * DIM,
+          4.0 * HEADS * POSITIONS * DIM);
+    bench(w, run_add, s, "add", "2048", 12.0 * COLS, COLS);
     bench(w, run_swiglu, s, "SwiGLU", "6144", 12.0 * WIDE, WIDE);
     bench(w, run_gelu, s, "GELU", "6144", 8.0 * WIDE, WIDE);
     bench(w, run_rms_norm, s, "RMS norm", "2048", 12.0 * COLS, 4.0 * COLS);
@@ -202,10 +216,14 @@ static void bench_all(const struct options *opt)
                       .values = random_floats(&r, (size_t)PADDED * DIM),
                       .out = random_floats(&r, out > WIDE ? out : WIDE),
                       .scratch = random_floats(&r, (size_t)JM_LINEAR_SCRATCH * COLS),
+                      .keys16 = malloc((size_t)PADDED * DIM * sizeof(uint16_t)),
+                      .values16 = malloc((size_t)PADDED * DIM * sizeof(uint16_t)),
                       .q = malloc(WIDE),
                       .q16 = malloc(WIDE * sizeof(int16_t)),
                       .sum = malloc(WIDE / BLOCK * sizeof(int32_t)) };
     struct jm_kernel_set s;
+    jm_cpu_scalar.to_half(w.keys, w.keys16, PADDED * DIM);
+    jm_cpu_scalar.to_half(w.values, w.values16, PADDED * DIM);
     for (size_t i = 0; jm_cpu_kernel_set(i, &s); i++) {
         w.k = jm_cpu_kernels_for(s.name);
         if (w.k && (!opt->set || strcmp(opt->set, s.name) == 0))
@@ -215,6 +233,8 @@ static void bench_all(const struct options *opt)
     free(w.b);
     free(w.keys);
     free(w.values);
+    free(w.keys16);
+    free(w.values16);
     free(w.out);
     free(w.scratch);
     free(w.q);

@@ -16,7 +16,7 @@
 
 enum { COLS = 256, BLOCK = 32, ROWS = 5, OUTS = 19 };
 
-static const char *const sets[] = { "avx2", "avx-vnni",     "avx512",
+static const char *const sets[] = { "avx2", "avx-vnni",     "avx512",   "avx512-vbmi",
                                     "neon", "neon-dotprod", "neon-i8mm" };
 enum { N_SETS = sizeof sets / sizeof sets[0] };
 static uint64_t seed = 20240917;
@@ -452,6 +452,8 @@ static void test_attend(void)
 {
     enum { DIM = 40, N = 16, HEADS = 3 };
     float q[HEADS * DIM], key[N * DIM], v[N * DIM], scores[JM_ATTEND_HEADS * 32], y[HEADS * DIM];
+    float y16[HEADS * DIM];
+    uint16_t key16[N * DIM], v16[N * DIM];
     for (size_t s = 0; s < N_SETS; s++) {
         const struct jm_cpu_kernels *k = jm_cpu_kernels_for(sets[s]);
         jm_rng r = { .state = seed };
@@ -463,14 +465,19 @@ static void test_attend(void)
         if (!k)
             continue;
         v[5 * DIM + 17] = NAN;
+        k->to_half(key, key16, N * DIM);
+        k->to_half(v, v16, N * DIM);
         k->attend(q, HEADS, key, v, DIM, N, 1, scores, y);
+        k->attend16(q, HEADS, key16, v16, DIM, N, 1, scores, y16);
         for (int i = 0; i < HEADS * DIM; i++)
-            CU_ASSERT(isnan(y[i]) == (i % DIM == 17));
+            CU_ASSERT(isnan(y[i]) == (i % DIM == 17) && isnan(y16[i]) == isnan(y[i]));
         v[5 * DIM + 17] = 0;
+        v16[5 * DIM + 17] = 0;
         q[DIM + 3] = NAN;
         k->attend(q, HEADS, key, v, DIM, N, 1, scores, y);
+        k->attend16(q, HEADS, key16, v16, DIM, N, 1, scores, y16);
         for (int i = 0; i < HEADS * DIM; i++)
-            CU_ASSERT(isnan(y[i]) == (i / DIM == 1));
+            CU_ASSERT(isnan(y[i]) == (i / DIM == 1) && isnan(y16[i]) == isnan(y[i]));
     }
 }
 
