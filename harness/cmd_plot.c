@@ -29,18 +29,6 @@ static const char usage[] =
     "Where a file holds several workloads, each has its own: throughput-imagegen.png.\n"
     "-q names no files. Needs gnuplot.\n";
 
-/* The folder of a run: relative to the results file, or else to here. NULL: no memory. */
-static char *run_folder(const struct jm_plot_job *j, size_t r)
-{
-    const char *dir = jm_table_text(j->t, r, "record_dir"), *slash = strrchr(j->csv, '/');
-    char *beside =
-        jm_asprintf("%.*s%s", slash && *dir != '/' ? (int)(slash - j->csv) + 1 : 0, j->csv, dir);
-    if (!beside || access(beside, R_OK) == 0)
-        return beside;
-    free(beside);
-    return strdup(dir);
-}
-
 /* The pictures of the first run of each label, a row each. */
 static size_t data_pictures(FILE *f, const struct jm_plot_job *j)
 {
@@ -54,7 +42,7 @@ static size_t data_pictures(FILE *f, const struct jm_plot_job *j)
             seen = strcmp(label, other) == 0;
         }
         if (!seen && strcmp(jm_table_text(j->t, r, "workload"), "imagegen") == 0)
-            jm_grid_add(&grid, label, run_folder(j, r));
+            jm_grid_add(&grid, label, jm_plot_folder(j, r));
     }
     size_t rows = jm_grid_write(&grid, f, j->data);
     jm_grid_free(&grid);
@@ -228,19 +216,14 @@ static bool opens_workload(const struct jm_table *t, size_t r)
 }
 
 /* Workloads have other units: each gets plots of its own. */
-static jm_status draw_workloads(const struct jm_plot_job *j, jm_err *err)
+static jm_status draw_workloads(const struct jm_plot_job *j, const struct jm_table *t, jm_err *err)
 {
-    struct jm_table t;
-    jm_status st = jm_table_results(j->csv, NULL, &t, err);
-    if (st != JM_OK)
-        return st;
-    if (!jm_table_varies(&t, "workload"))
-        st = draw_runs(*j, NULL, err);
-    else
-        for (size_t r = 1; r < t.rows && st == JM_OK; r++)
-            if (opens_workload(&t, r))
-                st = draw_runs(*j, jm_table_text(&t, r, "workload"), err);
-    jm_table_free(&t);
+    jm_status st = JM_OK;
+    if (!jm_table_varies(t, "workload"))
+        return draw_runs(*j, NULL, err);
+    for (size_t r = 1; r < t->rows && st == JM_OK; r++)
+        if (opens_workload(t, r))
+            st = draw_runs(*j, jm_table_text(t, r, "workload"), err);
     return st;
 }
 
@@ -251,11 +234,9 @@ static jm_status draw_all(const char *csv, const char *out, bool quiet, jm_err *
     char *folder = out ? jm_asprintf("%s", out)
                        : jm_asprintf("%.*s", slash ? (int)(slash - csv) + 1 : 1, slash ? csv : ".");
     char *share = jm_share_dir(), *scripts = share ? jm_asprintf("%s/plots", share) : NULL;
-    struct jm_table t;
+    struct jm_table t = { .cell = NULL };
     jm_status st = jm_table_results(csv, NULL, &t, err); /* no folder for what cannot be read */
 
-    if (st == JM_OK)
-        jm_table_free(&t);
     if (st == JM_OK && (!folder || !scripts))
         st = jm_fail(err, JM_ENOTFOUND, "the plot scripts cannot be found; set JM_SHARE");
     if (st == JM_OK)
@@ -267,13 +248,14 @@ static jm_status draw_all(const char *csv, const char *out, bool quiet, jm_err *
         const struct jm_plot_job j = {
             .csv = csv, .out = folder, .scripts = scripts, .data = data, .quiet = quiet
         };
-        st = data ? draw_workloads(&j, err) : jm_fail(err, JM_ENOMEM, "plot: out of memory");
+        st = data ? draw_workloads(&j, &t, err) : jm_fail(err, JM_ENOMEM, "plot: out of memory");
         if (data)
             unlink(data);
         jm_grid_remove(data);
         rmdir(dir);
         free(data);
     }
+    jm_table_free(&t);
     free(folder);
     free(share);
     free(scripts);

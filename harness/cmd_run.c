@@ -65,22 +65,6 @@ struct request {
     struct jm_run_config one;
 };
 
-static bool takes(const char *arg, const char *name, int argc, char **argv, int *i,
-                  const char **value)
-{
-    size_t n = strlen(name);
-    if (strncmp(arg, name, n) != 0)
-        return false;
-    if (arg[n] == '=') {
-        *value = arg + n + 1;
-        return true;
-    }
-    if (arg[n] != '\0' || *i + 1 >= argc)
-        return false;
-    *value = argv[++*i];
-    return true;
-}
-
 static int check_ab(struct request *q)
 {
     const char *wrong = NULL;
@@ -114,18 +98,17 @@ static int parse(int argc, char **argv, struct request *q)
         } else if (strcmp(a, "--json") == 0) {
             q->json = true;
             i++;
-        } else if (takes(a, "--suite", argc, argv, &i, &q->suite_file) ||
-                   takes(a, "--results", argc, argv, &i, &q->results)) {
-            i++;
+        } else if (jm_option_takes("--suite", argc, argv, &i, &q->suite_file) ||
+                   jm_option_takes("--results", argc, argv, &i, &q->results)) {
+            continue;
         } else if (strcmp(a, "--ab") == 0 && i + 2 < argc) {
             q->ab[0] = argv[++i];
             q->ab[1] = argv[++i];
             i++;
-        } else if (takes(a, "--progress", argc, argv, &i, &mode)) {
+        } else if (jm_option_takes("--progress", argc, argv, &i, &mode)) {
             q->mode = strcmp(mode, "json") == 0   ? JM_PROGRESS_JSON
                       : strcmp(mode, "none") == 0 ? JM_PROGRESS_NONE
                                                   : JM_PROGRESS_AUTO;
-            i++;
         } else if (jm_option_parse(&q->one, argc, argv, &i, &err) != JM_OK) {
             fprintf(stderr, "joulemark run: %s; see 'joulemark run --help'\n", err.text);
             return JM_EXIT_USAGE;

@@ -239,6 +239,22 @@ jm_status jm_option_set(struct jm_run_config *c, const char *key, const char *va
                    value);
 }
 
+bool jm_option_takes(const char *name, int argc, char **argv, int *i, const char **value)
+{
+    size_t n = strlen(name);
+    if (strncmp(argv[*i], name, n) != 0)
+        return false;
+    if (argv[*i][n] == '=') {
+        *value = argv[(*i)++] + n + 1;
+        return true;
+    }
+    if (argv[*i][n] != '\0' || *i + 1 >= argc)
+        return false;
+    *value = argv[*i + 1];
+    *i += 2;
+    return true;
+}
+
 jm_status jm_option_parse(struct jm_run_config *c, int argc, char **argv, int *i, jm_err *err)
 {
     const char *arg = argv[*i];

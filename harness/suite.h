@@ -79,6 +79,10 @@ void jm_run_config_init(struct jm_run_config *c);
 jm_status jm_option_set(struct jm_run_config *c, const char *key, const char *value,
                         const char *where, jm_err *err);
 
+/* Whether argv[*i] is name, "--suite FILE" or "--suite=FILE": then *value is what it gives, and *i
+ * moves past it. */
+bool jm_option_takes(const char *name, int argc, char **argv, int *i, const char **value);
+
 /* Reads "--threads 2" or "--threads=2" at argv[*i] and moves *i past it. JM_EUSAGE. */
 jm_status jm_option_parse(struct jm_run_config *c, int argc, char **argv, int *i, jm_err *err);
 

@@ -52,19 +52,25 @@ void jm_plot_values(const struct jm_table *t, const char *column, char *out, siz
     jm_plot_clean(out);
 }
 
-jm_status jm_plot_file(const struct jm_plot_job *j, size_t r, const char *name,
-                       struct jm_table *out, jm_err *err)
+char *jm_plot_folder(const struct jm_plot_job *j, size_t r)
 {
     const char *dir = jm_table_text(j->t, r, "record_dir"), *slash = strrchr(j->csv, '/');
     int folder = slash && *dir != '/' ? (int)(slash - j->csv) + 1 : 0;
+    char *beside = jm_asprintf("%.*s%s", folder, j->csv, dir);
 
-    if (!*dir)
+    if (!beside || access(beside, R_OK) == 0)
+        return beside;
+    free(beside);
+    return strdup(dir);
+}
+
+jm_status jm_plot_file(const struct jm_plot_job *j, size_t r, const char *name,
+                       struct jm_table *out, jm_err *err)
+{
+    if (!*jm_table_text(j->t, r, "record_dir"))
         return jm_fail(err, JM_ENOTFOUND, "the run has no folder");
-    char *path = jm_asprintf("%.*s%s/%s", folder, j->csv, dir, name);
-    if (path && access(path, R_OK) != 0) {
-        free(path);
-        path = jm_asprintf("%s/%s", dir, name);
-    }
+    char *dir = jm_plot_folder(j, r), *path = dir ? jm_asprintf("%s/%s", dir, name) : NULL;
+    free(dir);
     jm_status st = path ? jm_table_read(path, out, err) : jm_fail(err, JM_ENOMEM, "out of memory");
     free(path);
     return st;

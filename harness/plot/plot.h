@@ -52,8 +52,10 @@ const char *jm_plot_rate_name(const struct jm_table *t);
 /* The name of quality_value on an axis. */
 const char *jm_plot_quality_name(const struct jm_table *t);
 
-/* A file of a run's folder: record_dir is relative to the results file, or else to here. As
- * jm_table_read. */
+/* The folder of a run: record_dir is relative to the results file, or else to here. malloc'd. NULL:
+ * no memory. */
+char *jm_plot_folder(const struct jm_plot_job *j, size_t r);
+/* A file of it. As jm_table_read. */
 jm_status jm_plot_file(const struct jm_plot_job *j, size_t r, const char *name,
                        struct jm_table *out, jm_err *err);
 

@@ -2,7 +2,6 @@
 /* See print.h. */
 #include "harness/roofline/print.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,16 +11,6 @@ static const double SMALL = 0.01; /* what takes less of the time shares a line *
 double jm_roofline_wall_s(const struct jm_profile_batches *b)
 {
     return (b->execute_ns + b->between_ns) * 1e-9;
-}
-
-const char *jm_roof_kind_name(enum jm_roof_kind kind)
-{
-    static const char *const name[JM_ROOF_KINDS] = { [JM_ROOF_READ] = "read",
-                                                     [JM_ROOF_F32] = "FP32",
-                                                     [JM_ROOF_I8] = "INT8",
-                                                     [JM_ROOF_I16] = "INT16",
-                                                     [JM_ROOF_BF16] = "BF16" };
-    return (unsigned)kind < JM_ROOF_KINDS ? name[kind] : "unknown";
 }
 
 /* Three digits, as large numbers are read. */

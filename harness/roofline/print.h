@@ -12,7 +12,5 @@ jm_status jm_roofline_json(const struct jm_roofline *r, jm_err *err);
 
 /* Wall time of a class of batches, in and between them, in seconds; > 0 where there are any. */
 double jm_roofline_wall_s(const struct jm_profile_batches *b);
-/* The word for a kind of roof: "read", "FP32", … */
-const char *jm_roof_kind_name(enum jm_roof_kind kind);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A roofline as files: roofs.csv, batches.csv and ops.csv, and the data of its plot. */
+/* A roofline as files: roofs.csv, batches.csv and ops.csv. */
 #ifndef JM_HARNESS_ROOFLINE_WRITE_H
 #define JM_HARNESS_ROOFLINE_WRITE_H
 
