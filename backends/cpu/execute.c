@@ -10,7 +10,10 @@
 #include "backends/cpu/plan.h"
 #include "backends/cpu/profile.h"
 
-enum { BLOCK = 32, HALVES = 128 };
+enum {
+    BLOCK = 32,
+    HALVES = 128, /* keys made F16 at a time */
+};
 
 /* Cutting by rows pays when the weights come from a cache fast enough, and each thread has rows
  * enough to use them on. */

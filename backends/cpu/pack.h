@@ -11,8 +11,10 @@
  *         STQ: five bits for each four, see below;
  *         Q4K: as Q4, without the 8;  Q6K: w + 32, its low four bits as Q4 and the two above as Q2
  *       scales, [block][G]: f16; of I16 the exponent byte e of 2^(e - 127), 255 where a weight of
- *         the block is not finite. Of 256 k together, [k / 256], for STQ: f16 d [G]; for Q4K: f16 d
- * [G], f16 dmin [G], u8 scales [8][G], u8 offsets [8][G]; for Q6K: f16 d [G], s8 scales [16][G]
+ *         the block is not finite. Of 256 k together, [k / 256]:
+ *         STQ: f16 d [G];
+ *         Q4K: f16 d [G], f16 dmin [G], u8 scales [8][G], u8 offsets [8][G];
+ *         Q6K: f16 d [G], s8 scales [16][G]
  *
  * STQ keeps the codes of STQ1_0 (format_codecs.h), those of 128 k in five vectors [5][G][4]. A
  * group has the inputs k + 16 p, p = 0..3, of 64; code vector u = 0..7 holds in byte [G][i] the

@@ -17,8 +17,8 @@ struct jm_quantized {
  * Reads src, writes dst, one tensor after the other.
  *
  * - Every matrix (rows > 1) whose row length is whole blocks of `to` is re-encoded. Where it is
- * not, but whole blocks of 32, Q4_K gives way to Q5_0 and Q6_K to Q8_0; other matrices stay as they
- *   are. *out, which may be NULL, counts both.
+ *   not, but whole blocks of 32, Q4_K gives way to Q5_0 and Q6_K to Q8_0; other matrices stay as
+ *   they are. *out, which may be NULL, counts both.
  * - token_embd.weight and output.weight go to Q8_0 when `to` has fewer than 8 bits a weight: they
  *   decide the choice of each token, and errors there are not averaged away by later layers.
  * - fm_modules.* of picture models (patches in, time, pixels out) stay as they are: they are small,
