@@ -19,6 +19,6 @@ do for [t in "svg png"] {
          data index 0 using 1:2 with points lt 1 ps 1.6 title "single-stream", \
          data index 1 using 1:2 with points lt 2 ps 1.6 title "offline", \
          data index 0 using 1:2:3 with labels left offset 1,0.5 noenhanced notitle, \
-         data index 1 using 1:2:3 with labels left offset 1,0.5 noenhanced notitle
+         data index 1 using 1:2:3 with labels left offset 1,-0.5 noenhanced notitle
     unset output
 }

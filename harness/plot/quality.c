@@ -49,6 +49,12 @@ static void write_front(FILE *f, const struct jm_table *t, const char *column, c
     free(p);
 }
 
+/* A mean of the same values taken more often may differ in its last digits. */
+static bool alike(double a, double b)
+{
+    return fabs(a - b) <= 1e-9 * fabs(a);
+}
+
 /* Whether the same point with the same label stands in the other scenario: one label is enough. */
 static bool has_twin(const struct jm_table *t, const char *column, const char *scenario,
                      const struct point *p, const char *label)
@@ -56,7 +62,8 @@ static bool has_twin(const struct jm_table *t, const char *column, const char *s
     char other[JM_PLOT_LABEL];
     struct point q;
     for (size_t r = 1; r < t->rows; r++) {
-        if (!point_at(t, r, column, scenario, &q) || memcmp(&q, p, sizeof q) != 0)
+        if (!point_at(t, r, column, scenario, &q) || !alike(q.x, p->x) ||
+            !alike(q.quality, p->quality))
             continue;
         jm_plot_label(t, r, other);
         if (strcmp(other, label) == 0)
