@@ -54,7 +54,7 @@ static const char *missing_hook(const struct jm_backend_ops *o)
            : !o->supports   ? "supports"
            : !o->compile    ? "compile"
            : !o->plan_close ? "plan_close"
-           : !o->plan_bytes ? "plan_bytes"
+           : !o->plan_memory ? "plan_memory"
            : !o->execute    ? "execute"
            : !o->wait       ? "wait"
            : !o->fetch      ? "fetch"
