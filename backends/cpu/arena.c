@@ -22,9 +22,9 @@
 enum {
     ALIGN = 64,
     HUGE_PAGE = 2 << 20,
-    PAGE = 4096,           /* the smallest there is: touching one twice costs nothing */
-    LEAST_BLOCK = 4 << 20, /* small pieces share blocks of this */
-    POPULATE_READ = 22,    /* MADV_POPULATE_READ of Linux 5.14, which older headers lack */
+    PAGE = 4096,            /* the smallest there is: touching one twice costs nothing */
+    LEAST_BLOCK = 32 << 20, /* of address space; pieces lie close in it, or each ends a huge page */
+    POPULATE_READ = 22,     /* MADV_POPULATE_READ of Linux 5.14, which older headers lack */
 };
 
 static bool add_block(struct jm_arena *m, size_t bytes)
@@ -85,8 +85,11 @@ static void *take(struct jm_arena *m, size_t bytes, bool alone)
         return NULL;
     struct jm_arena_block *b = m->n > 0 ? &m->blocks[m->n - 1] : NULL;
     if (alone || !b || b->touched || b->bytes - b->used < with_gap) {
-        if (!add_block(m, with_gap))
+        if (!add_block(m, with_gap)) {
+            if (!jm_add_size(m->bytes, rounded, &m->wanted))
+                m->wanted = SIZE_MAX;
             return NULL;
+        }
         b = &m->blocks[m->n - 1];
         b->touched = alone;
     }

@@ -19,7 +19,8 @@ struct jm_arena_block {
 struct jm_arena {
     struct jm_arena_block *blocks; /* [n] */
     uint32_t n, cap;
-    size_t bytes; /* given out */
+    size_t bytes;  /* given out */
+    size_t wanted; /* 0, or when there was no room: given out and asked for */
 };
 
 /* Zeroed bytes at a multiple of 64. NULL: there is no room. */

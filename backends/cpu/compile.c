@@ -441,9 +441,9 @@ static jm_status fill(jm_plan *p, const jm_graph *g, jm_err *err)
     bool known = room_for(&p->lim, &room);
     jm_err why = { 0 };
     jm_status st = lay_out(p, g, &why);
-    if (st == JM_ENOMEM && known)
-        return jm_fail(err, st, "%.300s; %.3f GB are available (%s)", why.text,
-                       (double)room.bytes / 1e9, room.limit);
+    if (st == JM_ENOMEM && known && p->memory.wanted > 0)
+        return jm_fail(err, st, "at least %.3f GB of memory are needed, %.3f GB are available (%s)",
+                       (double)p->memory.wanted / 1e9, (double)room.bytes / 1e9, room.limit);
     if (st != JM_OK)
         return jm_fail(err, st, "%s", why.text);
     if (known && (st = check_memory(p, &room, err)) != JM_OK)
