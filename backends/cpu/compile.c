@@ -363,18 +363,25 @@ static void pack_part(struct jm_packed *w, uint32_t from, uint32_t to, float *tm
     }
 }
 
-/* Repacks all weights, each thread the groups that it will compute when they are shared out, so
- * that they lie in its own memory where there are several. */
+/* Where member m's groups begin when a weight's outputs are shared out by whole blocks, as they are
+ * when it is computed: see columns_of in execute.c. */
+static uint32_t first_group(const struct jm_packed *w, uint32_t m, uint32_t members)
+{
+    uint32_t blocks = w->t.rows / BLOCK + (w->t.rows % BLOCK != 0);
+    uint64_t group = (uint64_t)blocks * m / members * BLOCK / w->group;
+    return m == members || group > w->n_groups ? w->n_groups : (uint32_t)group;
+}
+
+/* Repacks all weights, each thread the groups that it will compute, so that they lie in its own
+ * memory where there are several. */
 static void pack_member(void *arg, uint32_t m)
 {
     jm_plan *p = arg;
     uint32_t members = jm_team_size(p->dev->team);
     for (uint32_t i = 0; i < p->n_steps; i++) {
         struct jm_packed *w = &p->steps[i].w;
-        uint32_t from = (uint32_t)((uint64_t)w->n_groups * m / members);
-        uint32_t to = (uint32_t)((uint64_t)w->n_groups * (m + 1) / members);
         if (p->steps[i].node.op == JM_OP_LINEAR && w->kind != JM_PACK_NONE)
-            pack_part(w, from, to, p->scratch[m]);
+            pack_part(w, first_group(w, m, members), first_group(w, m + 1, members), p->scratch[m]);
     }
 }
 
