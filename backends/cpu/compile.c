@@ -343,10 +343,11 @@ static void touch_member(void *arg, uint32_t m)
 }
 
 /* Groups [from, to), in pieces whose pages of the file are given back at once: a file and its
- * packed copy are never in memory together. */
+ * packed copy are never in memory together. A page that comes brings up to AROUND bytes before and
+ * behind it along: they go again too. */
 static void pack_part(struct jm_packed *w, uint32_t from, uint32_t to, float *tmp)
 {
-    enum { PIECE = 1 << 20 };
+    enum { PIECE = 1 << 20, AROUND = 1 << 16 };
     size_t row = jm_format_row_bytes(w->t.format, w->t.cols);
     size_t fit = PIECE / (row * w->group + 1);
     uint32_t step = fit > 0 ? (uint32_t)fit : 1;
@@ -357,8 +358,11 @@ static void pack_part(struct jm_packed *w, uint32_t from, uint32_t to, float *tm
         if (w->t.mapped)
             jm_pages_want(src, (last - first) * row);
         jm_pack_groups(w, from, end, tmp);
+        size_t before = first * row < AROUND ? first * row : AROUND;
+        size_t behind = end < to ? 0 : (w->t.rows - last) * row;
+        behind = behind < AROUND ? behind : AROUND;
         if (w->t.mapped)
-            jm_pages_drop(src, (last - first) * row);
+            jm_pages_drop(src - before, before + (last - first) * row + behind);
         from = end;
     }
 }
