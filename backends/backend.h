@@ -11,7 +11,7 @@
 #include "backends/graph.h"
 #include "base/status.h"
 
-#define JM_BACKEND_ABI 5u /* raise on any change below or in graph.h or format.h */
+#define JM_BACKEND_ABI 6u /* raise on any change below or in graph.h or format.h */
 
 typedef struct jm_device jm_device; /* the backend's own */
 typedef struct jm_plan jm_plan;     /* a compiled graph, the backend's own */
@@ -27,8 +27,8 @@ struct jm_device_info {
     uint32_t threads;
 };
 
-/* What a plan must be able to take. The first three > 0; the others only where the graph has runs
- * or picture positions. */
+/* What a plan must be able to take. The first three > 0; max_runs and max_side only where the graph
+ * has runs or picture positions. */
 struct jm_limits {
     uint32_t max_rows;    /* rows a batch */
     uint32_t max_slots;   /* sequences with their own key/value cache */
@@ -36,6 +36,16 @@ struct jm_limits {
     uint32_t max_runs;    /* runs a batch, <= max_rows */
     uint32_t max_side;    /* positions on the axes H and W */
     jm_format kv_format;  /* of the keys and values kept: JM_F32, or JM_F16 for half the memory */
+    uint32_t max_gather;  /* gathered rows a batch; 0: max_rows */
+    uint64_t max_bytes;   /* of memory in all; 0: what is available */
+    uint64_t other_bytes; /* host memory that the caller takes besides */
+};
+
+/* Device memory of a plan, in bytes. */
+struct jm_plan_memory {
+    size_t weights; /* as the kernels want them; not those that are read where the file lies */
+    size_t caches;  /* keys and values of max_slots sequences of max_context positions */
+    size_t work;    /* values between operations, tables, room for each thread */
 };
 
 /* Rows of one slot stand together, positions rising by 1. A row at position p of a slot sees what
@@ -55,7 +65,7 @@ struct jm_batch {
     const uint32_t *pos_w;  /* [n_rows], < max_side; NULL in an entry that uses no axis W */
     uint32_t n_runs;        /* 0: the entry has no runs */
     const uint32_t *run;    /* [n_runs], first row of each, rising from 0 */
-    uint32_t n_gather;      /* <= n_rows; may be 0 */
+    uint32_t n_gather;      /* <= n_rows and max_gather; may be 0 */
     const uint32_t *gather; /* [n_gather], row numbers, rising */
     const float *input[JM_MAX_INPUTS]; /* [n_rows or n_runs, cols]; those of other entries: NULL */
 };
@@ -145,11 +155,12 @@ struct jm_backend_ops {
     void (*close)(jm_device *dev); /* takes NULL */
     void (*info)(const jm_device *dev, struct jm_device_info *out);
     bool (*supports)(const jm_device *dev, const struct jm_node *op);
-    /* g may be freed afterwards; the data of its weights must outlive *out. */
+    /* g may be freed afterwards; the data of its weights must outlive *out. JM_ENOMEM before any of
+     * it is in use where memory does not suffice: says what is needed, and what there is. */
     jm_status (*compile)(jm_device *dev, const jm_graph *g, const struct jm_limits *lim,
                          jm_plan **out, jm_err *err);
-    void (*plan_close)(jm_plan *plan);         /* takes NULL */
-    size_t (*plan_bytes)(const jm_plan *plan); /* device memory: weights, caches, work space */
+    void (*plan_close)(jm_plan *plan); /* takes NULL */
+    void (*plan_memory)(const jm_plan *plan, struct jm_plan_memory *out);
     /* Enqueues. The batch stays the caller's, unchanged until wait. Refuses tokens, slots,
      * positions and runs out of range, and inputs that are missing, with JM_EUSAGE. */
     jm_status (*execute)(jm_plan *plan, const struct jm_batch *in, jm_err *err);

@@ -26,6 +26,7 @@ struct jm_tensor {
     uint32_t cols; /* inputs: the length of a row */
     uint32_t rows; /* outputs; 1 for a vector */
     const void *data;
+    bool mapped; /* data lie in a mapped file: whoever has copied them may give the pages back */
 };
 
 enum jm_op {

@@ -46,18 +46,18 @@ static bool good_name(const char *name)
 
 static const char *missing_hook(const struct jm_backend_ops *o)
 {
-    return !o->name         ? "name"
-           : !o->count      ? "count"
-           : !o->open       ? "open"
-           : !o->close      ? "close"
-           : !o->info       ? "info"
-           : !o->supports   ? "supports"
-           : !o->compile    ? "compile"
-           : !o->plan_close ? "plan_close"
-           : !o->plan_bytes ? "plan_bytes"
-           : !o->execute    ? "execute"
-           : !o->wait       ? "wait"
-           : !o->fetch      ? "fetch"
+    return !o->name          ? "name"
+           : !o->count       ? "count"
+           : !o->open        ? "open"
+           : !o->close       ? "close"
+           : !o->info        ? "info"
+           : !o->supports    ? "supports"
+           : !o->compile     ? "compile"
+           : !o->plan_close  ? "plan_close"
+           : !o->plan_memory ? "plan_memory"
+           : !o->execute     ? "execute"
+           : !o->wait        ? "wait"
+           : !o->fetch       ? "fetch"
            : !o->profile != !o->profile_op || !o->profile != !o->profile_batches
                ? "profile, profile_batches, profile_op: all or none"
                : NULL;

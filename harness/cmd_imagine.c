@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "harness/commands.h"
 #include "harness/exit_code.h"
+#include "harness/memory_line.h"
 #include "harness/paths.h"
 #include "harness/progress.h"
 #include "workloads/imagegen/kit.h"
@@ -279,6 +280,14 @@ static jm_status draw_all(struct drawing *d, jm_err *err)
     return st;
 }
 
+static void state_memory(const jm_u1_model *m)
+{
+    struct jm_plan_memory n;
+    m->ops->plan_memory(m->plan, &n);
+    if (n.weights + n.caches + n.work + m->other_bytes >= JM_MEMORY_WORTH_SAYING)
+        jm_memory_line(stderr, "joulemark imagine", &n, m->other_bytes);
+}
+
 static jm_status prepare(struct drawing *d, const char *model, const char *tokenizer,
                          const struct jm_backend_ops *ops, jm_device *device, jm_err *err)
 {
@@ -297,7 +306,10 @@ static jm_status prepare(struct drawing *d, const char *model, const char *token
     if (st == JM_OK)
         st = jm_u1_compile(&d->kit.model, d->n < MAX_TOGETHER ? d->n : MAX_TOGETHER, longest,
                            &d->how, err);
-    return st == JM_OK ? make_noise(d, err) : st;
+    if (st != JM_OK)
+        return st;
+    state_memory(&d->kit.model);
+    return make_noise(d, err);
 }
 
 /* ---- the file ---- */

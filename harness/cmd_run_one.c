@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #include "harness/energy/session.h"
 #include "harness/load/load.h"
 #include "harness/load_record.h"
+#include "harness/memory_line.h"
 #include "harness/paths.h"
 #include "harness/record/folder.h"
 #include "harness/record/verdict.h"
@@ -40,7 +42,7 @@ struct run {
     jm_backend backend;
     jm_device *device;
     jm_workload *workload;
-    char *model, *reference_model, *data, *references; /* paths */
+    char *model, *reference_model, *tokenizer, *data, *references; /* paths */
     jm_session *meters;
     jm_counters *counters;
     struct jm_counts counts;
@@ -72,6 +74,12 @@ const char *jm_run_data(const struct jm_run_config *c)
     return c->data[0] || !w ? c->data : w->data;
 }
 
+static bool is_file(const char *path)
+{
+    struct stat sb;
+    return stat(path, &sb) == 0 && S_ISREG(sb.st_mode);
+}
+
 jm_status jm_run_model_file(const struct jm_run_config *c, const char *results, char **model,
                             char **source, jm_err *err)
 {
@@ -87,6 +95,10 @@ jm_status jm_run_model_file(const struct jm_run_config *c, const char *results, 
     }
     if (!jm_format_by_name(c->format, &format))
         return jm_fail(err, JM_EUSAGE, "no weight format '%s'", c->format);
+    if (!is_file(*source))
+        return jm_fail(err, JM_EUNSUPPORTED,
+                       "%s: a folder of safetensors runs as it is; --format wants a GGUF model",
+                       *source);
     const char *base = strrchr(*source, '/');
     base = base ? base + 1 : *source;
     char *dir = jm_asprintf("%s/models", results);
@@ -173,6 +185,8 @@ static jm_status open_all(struct run *r, jm_err *err)
     jm_status st = check_bounds(r, err);
     if (st == JM_OK)
         st = jm_run_model_file(c, r->place->results, &r->model, &r->reference_model, err);
+    if (st == JM_OK && c->tokenizer[0])
+        st = jm_find_file(c->tokenizer, ".gguf", &r->tokenizer, err);
     if (st == JM_OK)
         st = jm_find_file(jm_run_data(c), ".csv", &r->data, err);
     if (st == JM_OK && c->reference[0] && strcmp(c->reference, "none") != 0) {
@@ -184,6 +198,7 @@ static jm_status open_all(struct run *r, jm_err *err)
     if (st == JM_OK)
         st = r->backend.ops->open(0, &how, &r->device, err);
     struct jm_workload_config w = { .model_path = r->model,
+                                    .tokenizer_path = r->tokenizer,
                                     .data_path = r->data,
                                     .languages = c->languages[0] ? c->languages : NULL,
                                     .batch = c->batch,
@@ -191,6 +206,7 @@ static jm_status open_all(struct run *r, jm_err *err)
                                     .steps = c->steps,
                                     .cfg = c->cfg,
                                     .kv_format = JM_F16,
+                                    .max_bytes = (uint64_t)(c->max_memory_gb * 1e9),
                                     .ops = r->backend.ops,
                                     .device = r->device };
     if (st == JM_OK)
@@ -347,7 +363,9 @@ static void record_model(struct run *r)
     jm_record_text(row->data_sha256, m.data_sha256);
     jm_record_text(row->picture_settings, m.settings);
     row->model_bytes = m.file_bytes;
-    row->plan_bytes = m.plan_bytes;
+    row->plan_bytes = m.memory.weights + m.memory.caches + m.memory.work;
+    row->plan_weights_bytes = m.memory.weights;
+    row->plan_caches_bytes = m.memory.caches;
     row->encode_us = m.encode_us;
     jm_record_text(row->device, d.name);
     jm_record_text(row->host_cpu, d.name);
@@ -356,6 +374,15 @@ static void record_model(struct run *r)
     uint32_t cores = jm_machine_cores();
     if (cores > 0)
         row->cores_used = d.threads < cores ? d.threads : cores;
+}
+
+/* Before anything is measured. On demand only JSON goes to stderr, or nothing. */
+static void state_memory(const struct run *r)
+{
+    struct jm_model_info m;
+    r->ops->info(r->workload, &m);
+    if (r->place->mode == JM_PROGRESS_AUTO)
+        jm_memory_line(stderr, r->c->name, &m.memory, m.other_bytes);
 }
 
 static void record_speed(struct run *r, const struct jm_latency *l, double chars)
@@ -673,6 +700,7 @@ static void close_all(struct run *r)
     jm_reference_free(&r->same);
     free(r->model);
     free(r->reference_model);
+    free(r->tokenizer);
     free(r->data);
     free(r->references);
 }
@@ -697,6 +725,7 @@ jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *p
     jm_status st = r.references ? open_all(&r, err) : jm_fail(err, JM_ENOMEM, "out of memory");
     if (st == JM_OK) {
         record_model(&r);
+        state_memory(&r);
         st = measure(&r, err);
         jm_session_end(r.meters);
     }

@@ -9,6 +9,7 @@
 #include "backends/loader.h"
 #include "harness/commands.h"
 #include "harness/exit_code.h"
+#include "harness/memory_line.h"
 #include "harness/paths.h"
 #include "workloads/translate/translator.h"
 
@@ -65,6 +66,13 @@ static jm_status all_lines(jm_translator *t, const struct options *o, jm_err *er
     return st;
 }
 
+static void state_memory(const jm_translator *t)
+{
+    struct jm_plan_memory m = jm_translator_memory(t);
+    if (m.weights + m.caches + m.work >= JM_MEMORY_WORTH_SAYING)
+        jm_memory_line(stderr, "joulemark translate", &m, 0);
+}
+
 static jm_status translate(const struct options *o, int n_text, char **text, jm_err *err)
 {
     jm_backend b = { 0 };
@@ -79,6 +87,8 @@ static jm_status translate(const struct options *o, int n_text, char **text, jm_
         st = b.ops->open(0, &how, &dev, err);
     if (st == JM_OK)
         st = jm_translator_open(path, b.ops, dev, 1, &t, err);
+    if (st == JM_OK)
+        state_memory(t);
     if (st == JM_OK && n_text == 0)
         st = all_lines(t, o, err);
     for (int i = 0; i < n_text && st == JM_OK; i++)

@@ -50,7 +50,9 @@ enum { MAX_BYTES = 1 << 20, MAX_WORD = 64 };
 
 static const struct jm_option table[] = {
     TEXT(workload, "translate", "workload to run"),
-    TEXT(model, "", "model file, by path or name; empty: the one bundled for the workload"),
+    TEXT(model, "",
+         "model: GGUF file by path or name, or folder of safetensors; empty: the one bundled"),
+    TEXT(tokenizer, "", "GGUF file to take the tokenizer from, for safetensors; empty: the model"),
     TEXT(format, "", "weight format to quantize the model to first"),
     TEXT(backend, "cpu", "backend to compute on"),
     TEXT(isa, "", "instruction set, of list --kernels; empty: the best"),
@@ -80,6 +82,8 @@ static const struct jm_option table[] = {
     NUMBER(min_queries, JM_OPTION_U64, 1, 4294967295.0, "64", "queries measured at least"),
     NUMBER(max_queries, JM_OPTION_U32, 0, 100000000.0, "0",
            "queries measured at most; 0: as many as a quarter of memory holds"),
+    NUMBER(max_memory_gb, JM_OPTION_DOUBLE, 0, 1e6, "0",
+           "refuse a run that needs more; 0: than is available"),
     NUMBER(seed, JM_OPTION_U64, 0, 18446744073709551615.0, "1", "seed of order and arrivals"),
     NUMBER(min_quality, JM_OPTION_DOUBLE, 0, 1, "0.99", "quality of the reference's to be valid"),
     TEXT(energy, "auto", "meters: auto, none, or NAME[=FILE][,...]; 'joulemark list' shows them"),

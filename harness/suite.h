@@ -21,8 +21,9 @@ struct jm_run_config {
     uint32_t repeats, shuffle; /* shuffle: 1: the runs of a suite in random order */
     double cooldown_s;         /* waited before this run, but for the first of all */
     char workload[32];
-    char model[512]; /* path or name; "": the workload's own */
-    char format[16]; /* quantize the model to this first; "": as it is */
+    char model[512];     /* path or name; "": the workload's own */
+    char tokenizer[512]; /* GGUF file whose tokenizer serves; "": the model's own */
+    char format[16];     /* quantize the model to this first; "": as it is */
     char backend[32];
     char isa[32];     /* "": the best there is */
     uint32_t threads; /* 0: the backend's choice */
@@ -39,6 +40,7 @@ struct jm_run_config {
     double warmup_s, min_duration_s;
     uint64_t min_queries, seed;
     uint32_t max_queries; /* what memory may be taken for; 0: what a quarter of it holds */
+    double max_memory_gb; /* 0: what is available */
     double min_quality;   /* of the reference's, at which the run is valid */
     char energy[256];     /* meters: auto, none, or NAME[=FILE],... */
     double energy_idle_s, energy_error;

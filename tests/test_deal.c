@@ -10,7 +10,9 @@
 
 enum { ROWS = 256, SLOTS = 32, MOST = 4 };
 
-static const struct jm_limits limits = { .max_rows = ROWS, .max_slots = SLOTS };
+static const struct jm_limits limits = { .max_rows = ROWS,
+                                         .max_slots = SLOTS,
+                                         .max_gather = SLOTS };
 static const uint64_t row_cost[3] = { [JM_ROWS_ALL] = 5, [JM_ROWS_GATHERED] = 3 };
 static const struct jm_deal_terms terms = { .row_cost = row_cost, .least_rows = 6 };
 
@@ -73,8 +75,13 @@ static void check_rows(const struct jm_deal *d, const struct text *t)
                  d->batch.pos[at] != t->pos[r];
         wrong += r > 0 && t->slot[r] == t->slot[r - 1] && at != d->row_at[r - 1] + 1;
     }
-    for (uint32_t i = 0; i < t->b.n_gather; i++)
-        wrong += d->batch.gather[d->gather_at[i]] != d->row_at[t->gather[i]];
+    const uint32_t room = jm_deal_gathered_rows(d->members, &limits);
+    for (uint32_t i = 0; i < t->b.n_gather; i++) {
+        uint32_t at = d->gather_at[i], m = member_of(d, d->row_at[t->gather[i]]);
+        wrong += at >= room || d->batch.gather[at] != d->row_at[t->gather[i]];
+        wrong += at < d->gathered_at[m] || at >= d->gathered_at[m] + d->gathered[m];
+        wrong += m + 1 < d->members && at >= d->gathered_at[m + 1];
+    }
     CU_ASSERT_EQUAL(wrong, 0);
 }
 

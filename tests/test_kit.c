@@ -10,6 +10,7 @@
 
 #include "backends/loader.h"
 #include "base/file.h"
+#include "workloads/imagegen/imagegen.h"
 #include "workloads/imagegen/kit.h"
 #include "workloads/imagegen/noise.h"
 #include "workloads/model/gguf_internal.h"
@@ -144,6 +145,115 @@ static void test_same_picture(void)
     CU_ASSERT_NOT_EQUAL(memcmp(a, noise, sizeof a), 0);
     CU_ASSERT_EQUAL(jm_u1_kit_open(folder, NULL, backend.ops, device, &k, &err), JM_EUNSUPPORTED);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "--tokenizer"));
+}
+
+/* The answer to "red apple" of the picture workload, as SHA-256, and what it says of its model. */
+static void answer(const char *model, const char *tokenizer, char hex[JM_SHA256_HEX],
+                   struct jm_model_info *info)
+{
+    char *data = in_folder("data.csv");
+    const char *text = "";
+    jm_workload *w = NULL;
+    jm_err err = { 0 };
+    struct jm_timing timing = { 0 };
+    struct jm_sink sink = { .timing = &timing, .capacity = 1 };
+    struct jm_workload_config cfg = { .model_path = model,
+                                      .tokenizer_path = tokenizer,
+                                      .data_path = data,
+                                      .batch = 1,
+                                      .size = SIDE,
+                                      .steps = 2,
+                                      .cfg = 2,
+                                      .ops = backend.ops,
+                                      .device = device };
+    put("data.csv", "id,lang,text\na,en,red apple\n");
+    jm_status st = jm_imagegen_workload.open(&cfg, &w, &err);
+    if (st != JM_OK)
+        printf("\n  %s\n", err.text);
+    CU_ASSERT_EQUAL_FATAL(st, JM_OK);
+    const struct jm_sut *sut = jm_imagegen_workload.sut(w);
+    CU_ASSERT_EQUAL(sut->begin(sut->state, 1, NULL), JM_OK);
+    CU_ASSERT_EQUAL(sut->issue(sut->state, &(struct jm_sample){ 0 }, 1, NULL), JM_OK);
+    for (int i = 0; sink.done < 1 && i < 100; i++)
+        CU_ASSERT_EQUAL(sut->step(sut->state, &sink, NULL), JM_OK);
+    CU_ASSERT_EQUAL(jm_imagegen_workload.answer(w, 0, &text, NULL), JM_OK);
+    snprintf(hex, JM_SHA256_HEX, "%s", text);
+    jm_imagegen_workload.info(w, info);
+    jm_imagegen_workload.close(w);
+    unlink(data);
+    free(data);
+}
+
+/* A run of safetensors: the same pictures, and the model told of as it is. */
+static void test_workload(void)
+{
+    char a[JM_SHA256_HEX], b[JM_SHA256_HEX], c[JM_SHA256_HEX], kept[JM_SHA256_HEX];
+    struct jm_model_info gguf, tensors;
+    write_safetensors();
+    answer(MODEL, NULL, a, &gguf);
+    answer(folder, MODEL, b, &tensors);
+    CU_ASSERT_STRING_EQUAL(a, b);
+    CU_ASSERT_EQUAL(strlen(a), 64);
+    CU_ASSERT_EQUAL(tensors.parameters, gguf.parameters);
+    CU_ASSERT_STRING_EQUAL(tensors.format, "F16");
+    CU_ASSERT_STRING_EQUAL(tensors.name, strrchr(folder, '/') + 1);
+    CU_ASSERT_TRUE(tensors.memory.weights > 0 && tensors.other_bytes > 0);
+    CU_ASSERT_EQUAL(tensors.memory.weights, gguf.memory.weights);
+    CU_ASSERT_TRUE(tensors.file_bytes > tensors.parameters);
+
+    /* The hash is of every file. */
+    snprintf(kept, sizeof kept, "%s", tensors.sha256);
+    CU_ASSERT_EQUAL(strlen(kept), 64);
+    char *text = jm_asprintf("%s ", config);
+    put("config.json", text);
+    free(text);
+    answer(folder, MODEL, c, &tensors);
+    CU_ASSERT_STRING_EQUAL(c, a);
+    CU_ASSERT_STRING_NOT_EQUAL(tensors.sha256, kept);
+}
+
+/* tokenizer.json beside the weights serves unasked; its ids must be the model's. */
+static void test_own_tokenizer(void)
+{
+    static const char head[] =
+        "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
+        "\"added_tokens\":[{\"id\":0,\"content\":\"<|im_start|>\",\"special\":true},"
+        "{\"id\":1,\"content\":\"<img>\",\"special\":true}],"
+        "\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{";
+    char *json = NULL;
+    size_t n;
+    jm_u1_kit k;
+    uint32_t *ids, n_ids;
+    FILE *f = open_memstream(&json, &n);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    fputs(head, f);
+    for (unsigned i = 0, next = 256; i < 256; i++) { /* the bytes in GPT-2's alphabet */
+        bool plain = (i >= 33 && i <= 126) || (i >= 161 && i <= 172) || i >= 174;
+        fprintf(f, "%s\"\\u%04x\":%u", i ? "," : "", plain ? i : next, i + 10);
+        next += !plain;
+    }
+    fputs("}}}", f);
+    fclose(f);
+    put("tokenizer.json", json);
+    free(json);
+    jm_err err = { 0 };
+    jm_status st = jm_u1_kit_open(folder, NULL, backend.ops, device, &k, &err);
+    if (st != JM_OK)
+        printf("\n  %s\n", err.text);
+    CU_ASSERT_EQUAL_FATAL(st, JM_OK);
+    CU_ASSERT_EQUAL_FATAL(jm_u1_kit_encode(&k, "A", &ids, &n_ids, NULL), JM_OK);
+    CU_ASSERT(n_ids > 2 && ids[0] == 0 && ids[n_ids - 1] == 1);
+    bool found = false;
+    for (uint32_t i = 0; i < n_ids; i++)
+        found |= ids[i] == 'A' + 10;
+    CU_ASSERT(found);
+    free(ids);
+    jm_u1_kit_close(&k);
+    put("tokenizer.json", "{}");
+    CU_ASSERT_EQUAL(jm_u1_kit_open(folder, NULL, backend.ops, device, &k, NULL), JM_EUNSUPPORTED);
+    char *path = in_folder("tokenizer.json");
+    unlink(path);
+    free(path);
 }
 
 /* Both ways to read the settings agree on this model. */
@@ -282,6 +392,8 @@ int main(void)
     }
     CU_pSuite s = CU_add_suite("picture models", NULL, NULL);
     CU_add_test(s, "GGUF and safetensors draw the same", test_same_picture);
+    CU_add_test(s, "a workload of safetensors", test_workload);
+    CU_add_test(s, "the tokenizer beside them", test_own_tokenizer);
     CU_add_test(s, "the same settings", test_same_settings);
     CU_add_test(s, "configurations refused", test_config_refused);
     CU_add_test(s, "captions", test_captions);

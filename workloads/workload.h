@@ -15,12 +15,14 @@
 
 struct jm_workload_config {
     const char *model_path;
-    const char *data_path; /* CSV: id,lang,text */
-    const char *languages; /* target languages, comma separated; NULL: all the model can do */
-    uint32_t batch;        /* sequences or pictures worked on together at most; > 0 */
-    uint32_t size, steps;  /* of pictures: pixels a side, steps; 0: the model's own */
-    double cfg;            /* guidance of pictures; below 0: the model's own */
-    jm_format kv_format;   /* of the keys and values of text that are kept: JM_F32 or JM_F16 */
+    const char *tokenizer_path; /* for models whose files hold none; NULL: the model's own */
+    const char *data_path;      /* CSV: id,lang,text */
+    const char *languages;      /* target languages, comma separated; NULL: all the model can do */
+    uint32_t batch;             /* sequences or pictures worked on together at most; > 0 */
+    uint32_t size, steps;       /* of pictures: pixels a side, steps; 0: the model's own */
+    double cfg;                 /* guidance of pictures; below 0: the model's own */
+    jm_format kv_format;        /* of the keys and values of text that are kept: JM_F32 or JM_F16 */
+    uint64_t max_bytes;         /* of memory; 0: what is available */
     const struct jm_backend_ops *ops;
     jm_device *device; /* open; outlives the workload */
 };
@@ -37,12 +39,13 @@ struct jm_model_info {
     bool synthetic; /* random weights */
     char data_set[64];
     char data_sha256[JM_SHA256_HEX];
-    size_t plan_bytes; /* backend memory */
-    double encode_us;  /* text to ids of one sample: done before it is issued */
+    struct jm_plan_memory memory; /* of the backend */
+    double encode_us;             /* text to ids of one sample: done before it is issued */
     uint32_t layers, hidden, context, vocab;
-    size_t answer_bytes; /* memory that one more answer takes */
-    char settings[96];   /* how answers are made, where there is a choice: "64x64, 16 steps, …" */
-    double megapixels;   /* of one answer; 0: answers are no pictures */
+    uint64_t other_bytes; /* host memory besides the backend's while answers are made */
+    size_t answer_bytes;  /* memory that one more answer takes */
+    char settings[96]; /* how answers are made, where there is a choice: "64x64, 16 steps, …" */
+    double megapixels; /* of one answer; 0: answers are no pictures */
     uint32_t answer_steps; /* steps of one answer; 0: answers have none */
 };
 

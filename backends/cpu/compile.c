@@ -3,77 +3,69 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "backends/cpu/picture.h"
 #include "backends/cpu/plan.h"
 #include "backends/cpu/profile.h"
 #include "base/checked.h"
+#include "base/memory.h"
 
 enum {
     BLOCK = 32,
-    ALIGN = 64,
     VALUE_COST = 192, /* a value of any other op, in weights of a linear: measured on AVX-512 */
 };
-
-/* A zeroed block that plan_close frees. NULL when out of memory. */
-static void *take(jm_plan *p, size_t bytes)
-{
-    if (bytes > SIZE_MAX - ALIGN)
-        return NULL;
-    if (p->n_owned == p->cap_owned) {
-        uint32_t cap = p->cap_owned ? p->cap_owned * 2 : 64;
-        void **more = realloc(p->owned, cap * sizeof *more);
-        if (!more)
-            return NULL;
-        p->owned = more;
-        p->cap_owned = cap;
-    }
-    size_t rounded = (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    void *m = aligned_alloc(ALIGN, rounded ? rounded : ALIGN);
-    if (!m)
-        return NULL;
-    memset(m, 0, rounded);
-    p->owned[p->n_owned++] = m;
-    p->bytes += rounded;
-    return m;
-}
 
 void *jm_cpu_take(jm_plan *p, size_t n, size_t m, size_t each)
 {
     size_t a, b;
-    return jm_mul_size(n, m, &a) && jm_mul_size(a, each, &b) ? take(p, b) : NULL;
+    return jm_mul_size(n, m, &a) && jm_mul_size(a, each, &b) ? jm_arena_take(&p->memory, b) : NULL;
+}
+
+size_t jm_cpu_most_rows(const jm_plan *p, enum jm_rows rows)
+{
+    return rows == JM_ROWS_GATHERED ? p->lim.max_gather
+           : rows == JM_ROWS_RUN    ? p->lim.max_runs
+                                    : p->lim.max_rows;
+}
+
+/* What a linear wants besides the values themselves, as bits. */
+static unsigned forms_of(const struct jm_step *s)
+{
+    return (s->quantise ? 1u : 0u) | (s->k_sums ? 2u : 0u) | (s->quantise16 ? 4u : 0u);
 }
 
 /* Buffers are reused: one whose last reader lies before the latest barrier is free. Threads that
- * meet nobody are safe too, since each keeps to its own rows; so a buffer holds rows of one kind.
- */
+ * meet nobody are safe too, since each keeps to its own rows; so a buffer holds rows of one kind
+ * and one length. */
 struct pool {
     struct {
-        float *buffer;
-        size_t bytes;
+        void *buffer;
         enum jm_rows rows;
+        uint32_t cols;
+        unsigned forms;      /* 0: the values; else these quantised forms of them */
         uint32_t free_after; /* last node that touches it; UINT32_MAX: an output, never free */
     } * at;                  /* [n] */
     uint32_t n;
 };
 
-static float *pool_take(struct pool *b, jm_plan *p, const struct jm_step *s, uint32_t last_barrier,
-                        uint32_t last_use)
+/* bytes: of a new one; NULL when there is no room. */
+static void *pool_take(struct pool *b, jm_plan *p, const struct jm_step *s, unsigned forms,
+                       size_t bytes, uint32_t last_barrier, uint32_t last_use)
 {
     for (uint32_t i = 0; i < b->n; i++) {
-        if (b->at[i].bytes == s->out_bytes && b->at[i].rows == s->node.rows &&
-            b->at[i].free_after < last_barrier) {
+        if (b->at[i].cols == s->node.cols && b->at[i].rows == s->node.rows &&
+            b->at[i].forms == forms && b->at[i].free_after < last_barrier) {
             b->at[i].free_after = last_use;
             return b->at[i].buffer;
         }
     }
-    float *m = take(p, s->out_bytes);
+    void *m = jm_arena_take(&p->memory, bytes);
     if (!m)
         return NULL;
     b->at[b->n].buffer = m;
-    b->at[b->n].bytes = s->out_bytes;
+    b->at[b->n].cols = s->node.cols;
     b->at[b->n].rows = s->node.rows;
+    b->at[b->n].forms = forms;
     b->at[b->n++].free_after = last_use;
     return m;
 }
@@ -168,45 +160,71 @@ static float *take_over(struct pool *b, const jm_plan *p, uint32_t i, const uint
     return from->out;
 }
 
+static void *cut(uint8_t *at, size_t *used, size_t bytes)
+{
+    void *piece = at ? at + *used : NULL;
+    *used += (bytes + 63) & ~(size_t)63;
+    return piece;
+}
+
+/* Lays the quantised forms of rows * cols = cells values one behind the other from `at` on; returns
+ * their bytes. at NULL: only that. */
+static size_t lay_forms(struct jm_step *s, size_t rows, size_t cells, uint8_t *at)
+{
+    const size_t blocks = rows * (s->node.cols / BLOCK), halves = rows * (s->node.cols / 16);
+    size_t used = 0;
+    if (s->quantise) {
+        s->q = cut(at, &used, cells);
+        s->d = cut(at, &used, blocks * sizeof *s->d);
+        s->sum = cut(at, &used, blocks * sizeof *s->sum);
+    }
+    if (s->k_sums) {
+        s->dsum = cut(at, &used, blocks * sizeof *s->dsum);
+        s->sum16 = cut(at, &used, halves * sizeof *s->sum16);
+    }
+    if (s->quantise16) {
+        s->q16 = cut(at, &used, cells * sizeof *s->q16);
+        s->d16 = cut(at, &used, blocks * sizeof *s->d16);
+    }
+    return used;
+}
+
+static jm_status take_step(jm_plan *p, uint32_t i, struct pool *pool, uint32_t last_barrier,
+                           const uint32_t *last, jm_err *err)
+{
+    struct jm_step *s = &p->steps[i];
+    size_t cells, rows = s->node.rows == JM_ROWS_GATHERED
+                             ? jm_deal_gathered_rows(jm_team_size(p->dev->team), &p->lim)
+                             : jm_cpu_most_rows(p, s->node.rows);
+    /* Forms of a value take less than two such buffers more: no sum of sizes overflows below. */
+    bool ok = jm_mul_size(rows, s->node.cols, &cells) && cells <= SIZE_MAX / 64 &&
+              jm_mul_size(cells, 4, &s->out_bytes);
+    if (ok && !(s->out = take_over(pool, p, i, last)))
+        ok = (s->out = pool_take(pool, p, s, 0, s->out_bytes, last_barrier, last[i])) != NULL;
+    if (ok && forms_of(s)) {
+        uint8_t *forms = pool_take(pool, p, s, forms_of(s), lay_forms(s, rows, cells, NULL),
+                                   last_barrier, last[i]);
+        ok = forms && lay_forms(s, rows, cells, forms) > 0;
+    }
+    return ok ? JM_OK
+              : jm_fail(err, JM_ENOMEM, "plan: no memory for %zu rows of %u values", rows,
+                        s->node.cols);
+}
+
 static jm_status take_buffers(jm_plan *p, const jm_graph *g, jm_err *err)
 {
     uint32_t n = g->n_nodes, last_barrier = 0;
     uint32_t *last = calloc(n, sizeof *last);
-    struct pool pool = { .at = calloc(n, sizeof *pool.at) };
+    struct pool pool = { .at = calloc(n, 2 * sizeof *pool.at) };
     jm_status st = JM_OK;
     if (!last || !pool.at)
         st = jm_fail(err, JM_ENOMEM, "plan: out of memory");
     if (st == JM_OK)
         find_last_uses(g, last);
     for (uint32_t i = 0; i < n && st == JM_OK; i++) {
-        struct jm_step *s = &p->steps[i];
-        size_t rows = p->lim.max_rows, cells;
-        if (s->barrier_before || starts_entry(p, i))
+        if (p->steps[i].barrier_before || starts_entry(p, i))
             last_barrier = i;
-        if (!jm_mul_size(rows, s->node.cols, &cells) || !jm_mul_size(cells, 4, &s->out_bytes) ||
-            !((s->out = take_over(&pool, p, i, last)) ||
-              (s->out = pool_take(&pool, p, s, last_barrier, last[i]))))
-            st = jm_fail(err, JM_ENOMEM, "plan: no memory for %zu rows of %u values", rows,
-                         s->node.cols);
-        if (st == JM_OK && s->quantise) {
-            s->q = take(p, cells);
-            s->d = jm_cpu_take(p, rows, s->node.cols / BLOCK, sizeof *s->d);
-            s->sum = jm_cpu_take(p, rows, s->node.cols / BLOCK, sizeof *s->sum);
-            if (!s->q || !s->d || !s->sum)
-                st = jm_fail(err, JM_ENOMEM, "plan: no memory for %zu quantised rows", rows);
-        }
-        if (st == JM_OK && s->k_sums) {
-            s->dsum = jm_cpu_take(p, rows, s->node.cols / BLOCK, sizeof *s->dsum);
-            s->sum16 = jm_cpu_take(p, rows, s->node.cols / 16, sizeof *s->sum16);
-            if (!s->dsum || !s->sum16)
-                st = jm_fail(err, JM_ENOMEM, "plan: no memory for %zu quantised rows", rows);
-        }
-        if (st == JM_OK && s->quantise16) {
-            s->q16 = jm_cpu_take(p, cells, 1, sizeof *s->q16);
-            s->d16 = jm_cpu_take(p, rows, s->node.cols / BLOCK, sizeof *s->d16);
-            if (!s->q16 || !s->d16)
-                st = jm_fail(err, JM_ENOMEM, "plan: no memory for %zu quantised rows", rows);
-        }
+        st = take_step(p, i, &pool, last_barrier, last, err);
     }
     free(last);
     free(pool.at);
@@ -294,49 +312,157 @@ static jm_status take_scratch(jm_plan *p, jm_err *err)
             p->scratch = NULL;
     }
     size_t deal_bytes = jm_deal_bytes((uint32_t)threads, &p->lim);
-    void *deal = deal_bytes ? take(p, deal_bytes) : NULL;
+    void *deal = deal_bytes ? jm_cpu_take(p, deal_bytes, 1, 1) : NULL;
     if (!p->scratch || !deal)
         return jm_fail(err, JM_ENOMEM, "plan: no memory for work space");
     jm_deal_place(&p->deal, (uint32_t)threads, &p->lim, deal);
     return JM_OK;
 }
 
-/* One block for all weights, in huge pages where the OS has them: with small ones faults are a
- * third of the time that a large model takes to load. */
+/* One block for all weights. */
 static jm_status take_weights(jm_plan *p, jm_err *err)
 {
-    enum { HUGE_PAGE = 2 << 20 };
-    size_t bytes = p->weight_bytes, rounded, at = 0;
-    if (bytes == 0)
-        return JM_OK;
-    if (!jm_add_size(bytes, HUGE_PAGE - 1, &rounded) ||
-        !(p->weights = aligned_alloc(HUGE_PAGE, rounded / HUGE_PAGE * HUGE_PAGE)))
-        return jm_fail(err, JM_ENOMEM, "plan: no memory for %zu MB of weights", bytes >> 20);
-    (void)madvise(p->weights, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish */
-    p->bytes += bytes;
+    uint8_t *at = NULL;
+    if (p->weight_bytes > 0 && !(at = jm_arena_take_alone(&p->memory, p->weight_bytes)))
+        return jm_fail(err, JM_ENOMEM, "plan: no memory for %zu MB of weights",
+                       p->weight_bytes >> 20);
     for (uint32_t i = 0; i < p->n_steps; i++) {
         struct jm_packed *w = &p->steps[i].w;
         if (p->steps[i].node.op == JM_OP_LINEAR && w->kind != JM_PACK_NONE) {
-            w->data = p->weights + at;
+            w->data = at;
             at += w->group_bytes * w->n_groups;
         }
     }
     return JM_OK;
 }
 
-/* Repacks all weights, each thread the groups that it will compute when they are shared out, so
- * that they lie in its own memory where there are several. */
+static void touch_member(void *arg, uint32_t m)
+{
+    jm_plan *p = arg;
+    jm_arena_touch(&p->memory, m, jm_team_size(p->dev->team));
+}
+
+/* Groups [from, to), in pieces whose pages of the file are given back at once: a file and its
+ * packed copy are never in memory together. A page that comes brings up to AROUND bytes before and
+ * behind it along: they go again too. */
+static void pack_part(struct jm_packed *w, uint32_t from, uint32_t to, float *tmp)
+{
+    enum { PIECE = 1 << 20, AROUND = 1 << 16 };
+    size_t row = jm_format_row_bytes(w->t.format, w->t.cols);
+    size_t fit = PIECE / (row * w->group + 1);
+    uint32_t step = fit > 0 ? (uint32_t)fit : 1;
+    while (from < to) {
+        uint32_t end = to - from > step ? from + step : to;
+        uint32_t first = from * w->group, last = end < w->n_groups ? end * w->group : w->t.rows;
+        const uint8_t *src = (const uint8_t *)w->t.data + first * row;
+        if (w->t.mapped)
+            jm_pages_want(src, (last - first) * row);
+        jm_pack_groups(w, from, end, tmp);
+        size_t before = first * row < AROUND ? first * row : AROUND;
+        size_t behind = end < to ? 0 : (w->t.rows - last) * row;
+        behind = behind < AROUND ? behind : AROUND;
+        if (w->t.mapped)
+            jm_pages_drop(src - before, before + (last - first) * row + behind);
+        from = end;
+    }
+}
+
+/* Where member m's groups begin when a weight's outputs are shared out by whole blocks, as they are
+ * when it is computed: see columns_of in execute.c. */
+static uint32_t first_group(const struct jm_packed *w, uint32_t m, uint32_t members)
+{
+    uint32_t blocks = w->t.rows / BLOCK + (w->t.rows % BLOCK != 0);
+    uint64_t group = (uint64_t)blocks * m / members * BLOCK / w->group;
+    return m == members || group > w->n_groups ? w->n_groups : (uint32_t)group;
+}
+
+/* Repacks all weights, each thread the groups that it will compute, so that they lie in its own
+ * memory where there are several. */
 static void pack_member(void *arg, uint32_t m)
 {
     jm_plan *p = arg;
     uint32_t members = jm_team_size(p->dev->team);
     for (uint32_t i = 0; i < p->n_steps; i++) {
         struct jm_packed *w = &p->steps[i].w;
-        uint32_t from = (uint32_t)((uint64_t)w->n_groups * m / members);
-        uint32_t to = (uint32_t)((uint64_t)w->n_groups * (m + 1) / members);
-        if (p->steps[i].node.op == JM_OP_LINEAR)
-            jm_pack_groups(w, from, to, p->scratch[m]);
+        if (p->steps[i].node.op == JM_OP_LINEAR && w->kind != JM_PACK_NONE)
+            pack_part(w, first_group(w, m, members), first_group(w, m + 1, members), p->scratch[m]);
     }
+}
+
+/* A page of a file brings those around it along; what pieces have left goes now. */
+static void drop_sources(const jm_plan *p)
+{
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        const struct jm_packed *w = &p->steps[i].w;
+        if (p->steps[i].node.op == JM_OP_LINEAR && w->kind != JM_PACK_NONE && w->t.mapped)
+            jm_pages_drop(w->t.data, w->t.rows * jm_format_row_bytes(w->t.format, w->t.cols));
+    }
+}
+
+static bool room_for(const struct jm_limits *lim, struct jm_memory_room *room)
+{
+    bool known = jm_memory_room("", room);
+    if (lim->max_bytes > 0 && (!known || lim->max_bytes < room->bytes)) {
+        *room = (struct jm_memory_room){ .bytes = lim->max_bytes, .limit = "the limit given" };
+        known = true;
+    }
+    return known;
+}
+
+/* Refuses what there is no memory for, before any of it is touched. room: before laying out. */
+static jm_status check_memory(const jm_plan *p, const struct jm_memory_room *room, jm_err *err)
+{
+    struct jm_plan_memory n = jm_cpu_plan_memory(p);
+    uint64_t need;
+    if (!jm_add_u64(p->memory.bytes, p->lim.other_bytes, &need))
+        need = UINT64_MAX;
+    if (need <= room->bytes)
+        return JM_OK;
+    return jm_fail(err, JM_ENOMEM,
+                   "%.3f GB of memory are needed (weights %.3f, caches %.3f, work space %.3f, "
+                   "answers %.3f), %.3f GB are available (%s)",
+                   (double)need / 1e9, (double)n.weights / 1e9, (double)n.caches / 1e9,
+                   (double)n.work / 1e9, (double)p->lim.other_bytes / 1e9,
+                   (double)room->bytes / 1e9, room->limit);
+}
+
+static jm_status lay_out(jm_plan *p, const jm_graph *g, jm_err *err)
+{
+    jm_status st = JM_OK;
+    for (uint32_t i = 0; i < p->n_steps && st == JM_OK; i++) {
+        size_t before = p->memory.bytes;
+        if ((st = take_state(p, i, err)) == JM_OK)
+            st = jm_cpu_picture_prepare(p, i, err);
+        if (p->steps[i].node.op == JM_OP_ATTENTION)
+            p->cache_bytes += p->memory.bytes - before;
+    }
+    if (st == JM_OK) {
+        place_barriers(p);
+        st = take_buffers(p, g, err);
+    }
+    if (st == JM_OK)
+        st = take_scratch(p, err);
+    return st == JM_OK ? take_weights(p, err) : st;
+}
+
+/* Lays the plan out and fills it, unless there is too little memory. */
+static jm_status fill(jm_plan *p, const jm_graph *g, jm_err *err)
+{
+    struct jm_memory_room room;
+    bool known = room_for(&p->lim, &room);
+    jm_err why = { 0 };
+    jm_status st = lay_out(p, g, &why);
+    if (st == JM_ENOMEM && known && p->memory.wanted > 0)
+        return jm_fail(err, st, "at least %.3f GB of memory are needed, %.3f GB are available (%s)",
+                       (double)p->memory.wanted / 1e9, (double)room.bytes / 1e9, room.limit);
+    if (st != JM_OK)
+        return jm_fail(err, st, "%s", why.text);
+    if (known && (st = check_memory(p, &room, err)) != JM_OK)
+        return st;
+    jm_team_run(p->dev->team, touch_member, p);
+    jm_team_run(p->dev->team, pack_member, p);
+    drop_sources(p);
+    return JM_OK;
 }
 
 /* A whole number of blocks, and an odd one: with a power of two the caches of all sequences would
@@ -364,6 +490,8 @@ jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limi
     if (!p)
         return jm_fail(err, JM_ENOMEM, "plan: out of memory");
     *p = (jm_plan){ .dev = dev, .lim = *lim, .n_outputs = g->n_outputs, .n_entries = g->n_entries };
+    if (p->lim.max_gather == 0 || p->lim.max_gather > p->lim.max_rows)
+        p->lim.max_gather = p->lim.max_rows;
     memcpy(p->outputs, g->outputs, sizeof p->outputs);
     p->head_positions = head_positions(lim->max_context, dev->kernels->k_block);
     p->steps = calloc(g->n_nodes, sizeof *p->steps);
@@ -373,19 +501,8 @@ jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limi
         p->n_steps = g->n_nodes;
     for (uint32_t i = 0; i < p->n_steps && st == JM_OK; i++)
         p->steps[i].node = g->nodes[i];
-    for (uint32_t i = 0; i < p->n_steps && st == JM_OK; i++)
-        if ((st = take_state(p, i, err)) == JM_OK)
-            st = jm_cpu_picture_prepare(p, i, err);
-    if (st == JM_OK) {
-        place_barriers(p);
-        st = take_buffers(p, g, err);
-    }
     if (st == JM_OK)
-        st = take_scratch(p, err);
-    if (st == JM_OK)
-        st = take_weights(p, err);
-    if (st == JM_OK)
-        jm_team_run(dev->team, pack_member, p);
+        st = fill(p, g, err);
     if (st != JM_OK) {
         jm_cpu_plan_close(p);
         return st;
@@ -394,15 +511,19 @@ jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limi
     return JM_OK;
 }
 
+struct jm_plan_memory jm_cpu_plan_memory(const jm_plan *p)
+{
+    return (struct jm_plan_memory){ .weights = p->weight_bytes,
+                                    .caches = p->cache_bytes,
+                                    .work = p->memory.bytes - p->weight_bytes - p->cache_bytes };
+}
+
 void jm_cpu_plan_close(jm_plan *p)
 {
     if (!p)
         return;
     jm_cpu_profile_close(p);
-    free(p->weights);
-    for (uint32_t i = 0; i < p->n_owned; i++)
-        free(p->owned[i]);
-    free(p->owned);
+    jm_arena_free(&p->memory);
     free(p->steps);
     free(p);
 }

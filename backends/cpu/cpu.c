@@ -95,9 +95,9 @@ static bool supports(const jm_device *dev, const struct jm_node *op)
     return (unsigned)op->op < JM_OP_COUNT && (unsigned)op->w.format < JM_FORMAT_COUNT;
 }
 
-static size_t plan_bytes(const jm_plan *p)
+static void plan_memory(const jm_plan *p, struct jm_plan_memory *out)
 {
-    return p->bytes;
+    *out = jm_cpu_plan_memory(p);
 }
 
 /* jm_cpu_execute runs to the end: there is nothing left to wait for. */
@@ -129,7 +129,7 @@ static const struct jm_backend_ops ops = {
     .supports = supports,
     .compile = jm_cpu_compile,
     .plan_close = jm_cpu_plan_close,
-    .plan_bytes = plan_bytes,
+    .plan_memory = plan_memory,
     .execute = jm_cpu_execute,
     .wait = wait_plan,
     .fetch = jm_cpu_fetch,

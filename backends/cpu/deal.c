@@ -20,11 +20,24 @@ enum {
     SLACK = 16, /* loads may differ by a share / 16: moving keys costs about as much */
 };
 
+/* Nobody has more gathered rows than rows, nor more than a batch may gather. */
+static uint32_t gather_region(uint32_t members, const struct jm_limits *lim)
+{
+    uint32_t region = lim->max_rows / members;
+    return region < lim->max_gather ? region : lim->max_gather;
+}
+
+uint32_t jm_deal_gathered_rows(uint32_t members, const struct jm_limits *lim)
+{
+    uint32_t dealt = members * gather_region(members, lim);
+    return dealt > lim->max_gather ? dealt : lim->max_gather;
+}
+
 size_t jm_deal_bytes(uint32_t members, const struct jm_limits *lim)
 {
     size_t words, rows, seq, own, bytes;
     if (!jm_mul_size(lim->max_slots, 2, &words) || !jm_mul_size(lim->max_rows, ARRAYS, &rows) ||
-        !jm_add_size(words, rows, &words) || !jm_add_size(words, 3 * (size_t)members, &words) ||
+        !jm_add_size(words, rows, &words) || !jm_add_size(words, 4 * (size_t)members, &words) ||
         !jm_mul_size(words, sizeof(uint32_t), &bytes) ||
         !jm_mul_size(lim->max_rows, sizeof(struct jm_dealt), &seq) ||
         !jm_mul_size(members, sizeof(uint64_t), &own) || !jm_add_size(bytes, seq, &bytes) ||
@@ -44,8 +57,10 @@ void jm_deal_place(struct jm_deal *d, uint32_t members, const struct jm_limits *
     for (int i = 0; i < ARRAYS; i++, w += rows)
         *arrays[i] = w;
     d->region = rows / members;
+    d->gather_region = gather_region(members, lim);
     d->at = w;
-    d->rows = w + members;
+    d->gathered_at = d->at + members;
+    d->rows = d->gathered_at + members;
     d->gathered = d->rows + members;
     d->seen = d->gathered + members;
     d->owner = d->seen + lim->max_slots;
@@ -196,7 +211,8 @@ static bool deal_runs(struct jm_deal *d, const struct jm_batch *in)
             return false;
         d->at[m] = first;
         d->rows[m] = end - first;
-        d->gathered[m++] = 0;
+        d->gathered_at[m] = d->gathered[m] = 0;
+        m++;
         first = end;
     }
     d->moved = false;
@@ -217,8 +233,9 @@ bool jm_deal_out(struct jm_deal *d, const struct jm_batch *in, const struct jm_d
     if (n < d->members || !assign(d, in, n))
         return false;
     for (uint32_t m = 0; m < d->members; m++) {
-        uint32_t at = m * d->region, gather = at;
+        uint32_t at = m * d->region, gather = m * d->gather_region;
         d->at[m] = at;
+        d->gathered_at[m] = gather;
         for (uint32_t i = 0; i < n; i++) {
             const struct jm_dealt *s = &d->seq[i];
             if (s->member != m)

@@ -11,13 +11,13 @@
 /* The batch in its new order, sequences of one thread together, and whose rows are whose. */
 struct jm_deal {
     uint32_t members;
-    struct jm_batch batch;     /* over the arrays below */
-    bool moved;                /* rows are not where the caller has them */
-    uint32_t region;           /* rows from the first of one member to that of the next */
-    uint32_t *at;              /* [members] first row, and first gathered row, of each one */
-    uint32_t *rows, *gathered; /* [members] how many each one has */
-    uint32_t *row_at;          /* [max_rows] where row r of the caller's batch went */
-    uint32_t *gather_at;       /* [max_rows] where gathered row i went */
+    struct jm_batch batch;          /* over the arrays below */
+    bool moved;                     /* rows are not where the caller has them */
+    uint32_t region, gather_region; /* rows from a member's first to that of the next one */
+    uint32_t *at, *gathered_at;     /* [members] first row, and first gathered row, of each one */
+    uint32_t *rows, *gathered;      /* [members] how many each one has */
+    uint32_t *row_at;               /* [max_rows] where row r of the caller's batch went */
+    uint32_t *gather_at;            /* [max_rows] where gathered row i went */
     uint32_t *token, *slot, *pos, *pos_h, *pos_w, *gather; /* [max_rows] */
     struct jm_dealt *seq;                                  /* [max_rows] */
     uint64_t *load;                                        /* [members] cost of its part */
@@ -30,6 +30,10 @@ struct jm_deal_terms {
     const uint64_t *row_cost;
     uint32_t least_rows;
 };
+
+/* Gathered rows that there must be room for: one member may have all that a batch may gather, and
+ * those of each begin at a fixed place. At most max_rows. */
+uint32_t jm_deal_gathered_rows(uint32_t members, const struct jm_limits *lim);
 
 /* Bytes for the arrays of a deal, to be put at `at` by jm_deal_place; 8-byte aligned, zeroed.
  * 0: too many. */

@@ -303,9 +303,10 @@ static struct part part_of(const jm_plan *p, uint32_t m)
     w.share[JM_ROWS_GATHERED] = share_of(b->n_gather, m, members);
     w.share[JM_ROWS_RUN] = share_of(b->n_runs, m, members);
     if (p->by_rows) {
-        uint32_t at = p->deal.at[m];
+        uint32_t at = p->deal.at[m], gathered = p->deal.gathered_at[m];
         w.share[JM_ROWS_ALL] = (struct share){ .from = at, .to = at + p->deal.rows[m] };
-        w.share[JM_ROWS_GATHERED] = (struct share){ .from = at, .to = at + p->deal.gathered[m] };
+        w.share[JM_ROWS_GATHERED] =
+            (struct share){ .from = gathered, .to = gathered + p->deal.gathered[m] };
         w.share[JM_ROWS_RUN] = runs_of(b, w.share[JM_ROWS_ALL]);
     }
     return w;
@@ -350,9 +351,11 @@ static void run_member(void *arg, uint32_t m)
 
 static jm_status check_batch(const jm_plan *p, const struct jm_batch *in, jm_err *err)
 {
-    if (in->n_rows == 0 || in->n_rows > p->lim.max_rows || in->n_gather > in->n_rows)
-        return jm_fail(err, JM_EUSAGE, "batch: %u rows, %u gathered; the plan takes 1 to %u",
-                       in->n_rows, in->n_gather, p->lim.max_rows);
+    if (in->n_rows == 0 || in->n_rows > p->lim.max_rows || in->n_gather > in->n_rows ||
+        in->n_gather > p->lim.max_gather)
+        return jm_fail(err, JM_EUSAGE,
+                       "batch: %u rows, %u gathered; the plan takes 1 to %u, and %u gathered",
+                       in->n_rows, in->n_gather, p->lim.max_rows, p->lim.max_gather);
     for (uint32_t r = 0; r < in->n_rows; r++) {
         if (p->vocab && in->token && in->token[r] >= p->vocab)
             return jm_fail(err, JM_EUSAGE, "batch: row %u: token %u of a vocabulary of %u", r,
@@ -394,9 +397,10 @@ jm_status jm_cpu_fetch(jm_plan *p, uint32_t out, uint32_t first, uint32_t n, voi
 {
     if (out >= p->n_outputs)
         return jm_fail(err, JM_EUSAGE, "fetch: output %u does not exist", out);
-    if (first > p->lim.max_rows || n > p->lim.max_rows - first)
-        return jm_fail(err, JM_EUSAGE, "fetch: rows %u to %u do not exist", first, first + n);
     const struct jm_step *s = &p->steps[p->outputs[out]];
+    size_t most = jm_cpu_most_rows(p, s->node.rows);
+    if (first > most || n > most - first)
+        return jm_fail(err, JM_EUSAGE, "fetch: rows %u to %u do not exist", first, first + n);
     size_t row = s->node.cols * sizeof(float); /* an i32 is as large */
     const uint32_t *at = s->node.rows == JM_ROWS_ALL ? p->deal.row_at : p->deal.gather_at;
     for (uint32_t r = 0; r < n; r++) {

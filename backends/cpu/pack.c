@@ -75,16 +75,6 @@ static void pack_float_row(const struct jm_tensor *t, uint32_t row, struct jm_pa
         memcpy(dst + (k * g + lane) * 4, &tmp[k], 4);
 }
 
-/* The scale that block b of a row has in the file: the first two bytes of a Q8_0 or Q4_0 block,
- * the last two of an STQ1_0 block of 256. */
-static uint16_t scale_of(const struct jm_tensor *t, const uint8_t *row, size_t b)
-{
-    const struct jm_format_info *fi = jm_format_info(t->format);
-    size_t at = t->format == JM_STQ1_0 ? b * BLOCK / 256 * fi->block_bytes + fi->block_bytes - 2
-                                       : b * fi->block_bytes;
-    return (uint16_t)(row[at] | row[at + 1] << 8);
-}
-
 static uint32_t word_of(const uint8_t *level)
 {
     uint32_t w;
@@ -106,26 +96,36 @@ static void put_levels(enum jm_pack_kind kind, uint8_t *q, size_t lane, size_t g
     }
 }
 
-/* The stored integers of block b of a row, plus the kind's offset. */
-static void levels_of(const struct jm_tensor *t, const uint8_t *row, size_t b, const float *unit,
-                      uint8_t level[BLOCK])
+/* Rows [0, n) of a group of Q8_0 or Q4_0, whose blocks hold after their scale `words` words of four
+ * levels, in the order in which they are wanted: a transposition, and for Q8 each sign turned. */
+static inline void pack_words(const uint8_t *src, size_t row_bytes, size_t n, size_t words,
+                              struct jm_packed *p, uint8_t *group)
 {
-    switch (t->format) {
-    case JM_Q8_0:
-        for (size_t i = 0; i < BLOCK; i++)
-            level[i] = row[b * 34 + 2 + i] ^ 0x80;
-        break;
-    case JM_Q4_0:
-        for (size_t i = 0; i < BLOCK / 2; i++) {
-            level[i] = row[b * 18 + 2 + i] & 15;
-            level[i + 16] = row[b * 18 + 2 + i] >> 4;
+    const size_t g = p->group, blocks = p->t.cols / BLOCK, each = 2 + 4 * words;
+    const uint32_t turn = p->kind == JM_PACK_Q8 ? 0x80808080 : 0;
+    uint8_t *scales = group + p->scales;
+    for (size_t b = 0; b < blocks; b++, scales += 2 * g, group += 4 * words * g) {
+        for (size_t lane = 0; lane < n; lane++) {
+            const uint8_t *from = src + lane * row_bytes + b * each;
+            memcpy(scales + 2 * lane, from, 2);
+            for (size_t j = 0; j < words; j++) {
+                uint32_t w = word_of(from + 2 + 4 * j) ^ turn;
+                memcpy(group + (j * g + lane) * 4, &w, 4);
+            }
         }
-        break;
-    default: /* STQ1_0: unit holds -1, 0 or 1 */
-        for (size_t i = 0; i < BLOCK; i++)
-            level[i] = (uint8_t)((int)unit[b * BLOCK + i] + 1);
-        break;
     }
+}
+
+static void pack_word_group(const struct jm_tensor *t, uint32_t first, uint32_t end,
+                            struct jm_packed *p)
+{
+    size_t row_bytes = jm_format_row_bytes(t->format, t->cols);
+    const uint8_t *src = (const uint8_t *)t->data + first * row_bytes;
+    uint8_t *group = p->data + first / p->group * p->group_bytes;
+    if (p->kind == JM_PACK_Q8) /* constants, so that the loops unroll */
+        pack_words(src, row_bytes, end - first, 8, p, group);
+    else
+        pack_words(src, row_bytes, end - first, 4, p, group);
 }
 
 /* STQ1_0 only: the signs of a row's weights as -1, 0, 1, by decoding it with every scale 1. */
@@ -140,19 +140,18 @@ static void unit_row(const struct jm_tensor *t, const uint8_t *row, float *unit)
     }
 }
 
-static void pack_quantised_row(const struct jm_tensor *t, uint32_t row, struct jm_packed *p,
-                               float *tmp)
+static void pack_signs_row(const struct jm_tensor *t, uint32_t row, struct jm_packed *p,
+                           float *unit)
 {
     const uint8_t *src = (const uint8_t *)t->data + row * jm_format_row_bytes(t->format, t->cols);
     size_t g = p->group, lane = row % g, bytes = level_bytes(p->kind, g);
     uint8_t *group = p->data + row / g * p->group_bytes;
-    if (t->format == JM_STQ1_0)
-        unit_row(t, src, tmp);
+    unit_row(t, src, unit);
     for (size_t b = 0; b < t->cols / BLOCK; b++) {
-        uint16_t d = scale_of(t, src, b);
-        memcpy(group + p->scales + (b * g + lane) * 2, &d, 2);
         uint8_t level[BLOCK];
-        levels_of(t, src, b, tmp, level);
+        for (size_t i = 0; i < BLOCK; i++)
+            level[i] = (uint8_t)((int)unit[b * BLOCK + i] + 1);
+        memcpy(group + p->scales + (b * g + lane) * 2, src + b / 8 * 42 + 40, 2);
         put_levels(p->kind, group + b * bytes, lane, g, level);
     }
 }
@@ -316,13 +315,17 @@ void jm_pack_groups(struct jm_packed *p, uint32_t from, uint32_t to, float *tmp)
         uint32_t end = (g + 1) * p->group < t->rows ? (g + 1) * p->group : t->rows;
         if (end - g * p->group < p->group) /* rows that are missing */
             memset(p->data + g * p->group_bytes, 0, p->group_bytes);
+        if (p->kind == JM_PACK_Q8 || p->kind == JM_PACK_Q4) {
+            pack_word_group(t, g * p->group, end, p);
+            continue;
+        }
         for (uint32_t row = g * p->group; row < end; row++) {
             if (p->kind == JM_PACK_I16)
                 pack_fixed_row(t, row, p, tmp);
             else if (p->kind >= JM_PACK_STQ)
                 pack_block_row(t, row, p);
             else if (jm_packed_is_quantised(p))
-                pack_quantised_row(t, row, p, tmp);
+                pack_signs_row(t, row, p, tmp);
             else
                 pack_float_row(t, row, p, tmp);
         }

@@ -4,6 +4,7 @@
 #define JM_BACKENDS_CPU_PLAN_H
 
 #include "backends/backend.h"
+#include "backends/cpu/arena.h"
 #include "backends/cpu/deal.h"
 #include "backends/cpu/kernels.h"
 #include "backends/cpu/team.h"
@@ -47,18 +48,16 @@ struct jm_plan {
     jm_value outputs[JM_MAX_OUTPUTS];
     uint32_t n_outputs;
     uint32_t n_entries;
-    uint32_t vocab; /* rows of the embedding: tokens must be below */
-    void **owned;   /* [n_owned] every block to free */
-    uint32_t n_owned, cap_owned;
-    size_t bytes;
+    uint32_t vocab;         /* rows of the embedding: tokens must be below */
+    struct jm_arena memory; /* all of it */
+    size_t cache_bytes;     /* of it */
     /* ATTEND_RUN: keys and values of all runs, prefix and rows; see picture.c */
     float *run_k, *run_v; /* [run_positions, n_kv_heads, head_dim] of the widest such node */
     size_t run_width;     /* its n_kv_heads * head_dim; 0: there are no such nodes */
     size_t *run_at;       /* [max_rows] position where each run begins */
     uint32_t *run_of;     /* [max_rows] the run of each row */
     float **scratch;      /* [threads] for one thread: longest row and longest context */
-    uint8_t *weights;     /* [weight_bytes] of all linears, one after the other */
-    size_t weight_bytes;
+    size_t weight_bytes;  /* of all linears, packed one after the other */
     uint64_t row_cost[3]; /* of a row, by enum jm_rows, in weights that it meets */
 
     /* Of the run under way. */
@@ -78,6 +77,8 @@ static inline size_t jm_cpu_kv_bytes(const jm_plan *p)
 
 /* n * m * each zeroed bytes that plan_close frees. NULL: out of memory, or too many. */
 void *jm_cpu_take(jm_plan *p, size_t n, size_t m, size_t each);
+/* Rows of a kind that a batch has at most. */
+size_t jm_cpu_most_rows(const jm_plan *p, enum jm_rows rows);
 /* Columns [from, to) of row r of a step's result, both multiples of 32 or the end, as the linears
  * that read it want them. */
 void jm_cpu_quantise_part(jm_plan *p, struct jm_step *s, uint32_t r, uint32_t from, uint32_t to);
@@ -85,6 +86,7 @@ void jm_cpu_quantise_part(jm_plan *p, struct jm_step *s, uint32_t r, uint32_t fr
 jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limits *lim,
                          jm_plan **out, jm_err *err);
 void jm_cpu_plan_close(jm_plan *p);
+struct jm_plan_memory jm_cpu_plan_memory(const jm_plan *p);
 jm_status jm_cpu_execute(jm_plan *p, const struct jm_batch *in, jm_err *err);
 jm_status jm_cpu_fetch(jm_plan *p, uint32_t out, uint32_t first, uint32_t n, void *dst,
                        jm_err *err);

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { JM_SCHEMA_VERSION = 3, JM_TEXT_BYTES = 256 };
+enum { JM_SCHEMA_VERSION = 4, JM_TEXT_BYTES = 256 };
 
 /* A u64 column without a value. */
 #define JM_U64_EMPTY UINT64_MAX
@@ -15,7 +15,7 @@ enum { JM_SCHEMA_VERSION = 3, JM_TEXT_BYTES = 256 };
 /* T: text, U: u64, D: double; each takes name, unit, description. */
 /* clang-format off */
 #define JM_COLUMNS(T, U, D) \
-    U(schema_version, "", "schema of this row, 3") \
+    U(schema_version, "", "schema of this row, 4") \
     T(run_id, "", "unique name of the run") \
     T(time_utc, "", "start, ISO 8601, UTC") \
     T(joulemark_version, "", "version of the program") \
@@ -48,6 +48,8 @@ enum { JM_SCHEMA_VERSION = 3, JM_TEXT_BYTES = 256 };
     U(memory_peak_bytes, "B", "peak resident memory of the process") \
     U(model_bytes, "B", "size of the model file") \
     U(plan_bytes, "B", "backend memory: weights, caches, work space") \
+    U(plan_weights_bytes, "B", "of it: weights as the kernels want them") \
+    U(plan_caches_bytes, "B", "of it: keys and values") \
     T(scenario, "", "load scenario") \
     U(threads, "", "threads of the backend") \
     U(batch, "", "sequences decoded together at most") \

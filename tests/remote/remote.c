@@ -22,7 +22,7 @@ struct jm_device {
 struct jm_plan {
     pid_t child;
     int fd;
-    size_t bytes;
+    struct jm_plan_memory memory;
     jm_graph shape; /* its inputs, no nodes */
 };
 
@@ -66,6 +66,7 @@ static void arrays_of(struct jm_batch *b, const jm_graph *g, struct array out[N_
 struct reply {
     jm_err err;
     size_t bytes;
+    struct jm_plan_memory memory; /* of the plan */
 };
 
 static bool send_all(int fd, const void *data, size_t n)
@@ -198,7 +199,7 @@ static void child_main(int fd, const struct jm_device_options *opt, const jm_gra
     if (jm_backend_load("cpu", &cpu, &hello.err) == JM_OK &&
         cpu.ops->open(0, opt, &dev, &hello.err) == JM_OK &&
         cpu.ops->compile(dev, g, lim, &c.plan, &hello.err) == JM_OK)
-        hello.bytes = cpu.ops->plan_bytes(c.plan);
+        cpu.ops->plan_memory(c.plan, &hello.memory);
     c.ops = cpu.ops;
     if (send_all(fd, &hello, sizeof hello) && hello.err.status == JM_OK)
         child_serve(&c);
@@ -253,14 +254,14 @@ static jm_status compile(jm_device *dev, const jm_graph *g, const struct jm_limi
         plan_close(p);
         return st;
     }
-    p->bytes = hello.bytes;
+    p->memory = hello.memory;
     *out = p;
     return JM_OK;
 }
 
-static size_t plan_bytes(const jm_plan *p)
+static void plan_memory(const jm_plan *p, struct jm_plan_memory *out)
 {
-    return p->bytes;
+    *out = p->memory;
 }
 
 static jm_status execute(jm_plan *p, const struct jm_batch *in, jm_err *err)
@@ -308,7 +309,7 @@ static const struct jm_backend_ops ops = {
     .supports = supports,
     .compile = compile,
     .plan_close = plan_close,
-    .plan_bytes = plan_bytes,
+    .plan_memory = plan_memory,
     .execute = execute,
     .wait = wait_plan,
     .fetch = fetch,

@@ -24,11 +24,12 @@ static bool has_token(const jm_tokenizer *tok, const char *s)
     return jm_tokenizer_find(tok, s, strlen(s), &id);
 }
 
-jm_status jm_caption_open(const jm_gguf *f, const jm_tokenizer *tok, jm_caption_form *out,
-                          jm_err *err)
+jm_status jm_caption_open(const jm_gguf *f, const char *path, const jm_tokenizer *tok,
+                          jm_caption_form *out, jm_err *err)
 {
     jm_str s = { 0 };
-    (void)jm_gguf_str(f, "tokenizer.chat_template", &s);
+    if (f)
+        (void)jm_gguf_str(f, "tokenizer.chat_template", &s);
     const char *at = s.n > 0 ? memmem(s.p, s.n, PLACE, strlen(PLACE)) : NULL;
     *out = (jm_caption_form){ 0 };
     if (at && !memchr(s.p, '\0', s.n)) {
@@ -43,14 +44,14 @@ jm_status jm_caption_open(const jm_gguf *f, const jm_tokenizer *tok, jm_caption_
         out->nothing = strdup("<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n<img>");
     } else {
         return jm_fail(err, JM_EUNSUPPORTED,
-                       "%s: tokenizer.chat_template is no literal with " PLACE
+                       "%s: no chat template that is a literal with " PLACE
                        " in it, and the vocabulary has no <|im_start|> and <img>",
-                       jm_gguf_path(f));
+                       path);
     }
     if (out->before && out->after && out->nothing)
         return JM_OK;
     jm_caption_close(out);
-    return jm_fail(err, JM_ENOMEM, "%s: out of memory", jm_gguf_path(f));
+    return jm_fail(err, JM_ENOMEM, "%s: out of memory", path);
 }
 
 struct ids {

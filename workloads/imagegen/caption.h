@@ -12,13 +12,13 @@ typedef struct jm_caption_form {
 } jm_caption_form;
 
 /**
- * tokenizer.chat_template of f when it is a literal with {prompt} in it; otherwise, when the
- * vocabulary has <|im_start|>, the dialogue that SenseNova-U1 was trained with.
+ * tokenizer.chat_template of f, unless f is NULL, when it is a literal with {prompt} in it;
+ * otherwise, when the vocabulary has <|im_start|>, the dialogue that SenseNova-U1 was trained with.
  *
- * JM_EUNSUPPORTED: neither; JM_ENOMEM.
+ * path is for messages. JM_EUNSUPPORTED: neither; JM_ENOMEM.
  */
-jm_status jm_caption_open(const jm_gguf *f, const jm_tokenizer *tok, jm_caption_form *out,
-                          jm_err *err);
+jm_status jm_caption_open(const jm_gguf *f, const char *path, const jm_tokenizer *tok,
+                          jm_caption_form *out, jm_err *err);
 void jm_caption_close(jm_caption_form *form);
 
 /* Tokens of a caption, or of the unconditional branch when text is NULL. *ids is malloc'd, *n > 0.

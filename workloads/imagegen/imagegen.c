@@ -251,9 +251,11 @@ static jm_status prepare(jm_workload *w, const struct jm_workload_config *cfg, j
     uint32_t context;
     jm_status st = collect(w, cfg, err);
     if (st == JM_OK)
-        st = jm_u1_kit_open(cfg->model_path, NULL, cfg->ops, cfg->device, &w->kit, err);
+        st = jm_u1_kit_open(cfg->model_path, cfg->tokenizer_path, cfg->ops, cfg->device, &w->kit,
+                            err);
     if (st == JM_OK)
-        st = jm_sha256_file(cfg->model_path, w->sha256, err);
+        st = w->kit.weights ? jm_safetensors_sha256(w->kit.weights, w->sha256, err)
+                            : jm_sha256_file(cfg->model_path, w->sha256, err);
     if (st != JM_OK)
         return st;
     w->how = jm_sampling_default(&w->kit.model.params);
@@ -263,6 +265,7 @@ static jm_status prepare(jm_workload *w, const struct jm_workload_config *cfg, j
         w->how.steps = cfg->steps;
     if (cfg->cfg >= 0)
         w->how.cfg = (float)cfg->cfg;
+    w->kit.model.max_bytes = cfg->max_bytes;
     st = encode_captions(w, &context, err);
     if (st == JM_OK)
         st = jm_u1_compile(&w->kit.model, w->batch, context, &w->how, err);
@@ -319,16 +322,20 @@ static const struct jm_sut *imagegen_sut(jm_workload *w)
 static void imagegen_info(const jm_workload *w, struct jm_model_info *out)
 {
     const struct jm_neo *p = &w->kit.model.params;
-    *out = (struct jm_model_info){ .plan_bytes = w->kit.model.ops->plan_bytes(w->kit.model.plan),
-                                   .layers = p->layers,
+    *out = (struct jm_model_info){ .layers = p->layers,
                                    .hidden = p->hidden,
                                    .context = p->context,
                                    .vocab = p->vocab,
                                    .encode_us = w->encode_us,
+                                   .other_bytes = w->kit.model.other_bytes,
                                    .answer_bytes = w->values,
                                    .megapixels = (double)w->values / 3e6,
                                    .answer_steps = w->how.steps };
-    jm_model_info_gguf(w->kit.model.file, out);
+    w->kit.model.ops->plan_memory(w->kit.model.plan, &out->memory);
+    if (w->kit.weights)
+        jm_model_info_safetensors(w->kit.weights, out);
+    else
+        jm_model_info_gguf(w->kit.model.file, out);
     snprintf(out->architecture, sizeof out->architecture, "sensenova_u1");
     snprintf(out->settings, sizeof out->settings, "%ux%u, %u steps, guidance %g, shift %g",
              w->how.width, w->how.height, w->how.steps, (double)w->how.cfg, (double)w->how.shift);

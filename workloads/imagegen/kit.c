@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "workloads/model/neo_config.h"
+#include "workloads/model/tokenizer_json.h"
 
 bool jm_u1_is_safetensors(const char *path)
 {
@@ -30,19 +33,54 @@ static jm_status open_safetensors(const char *path, const struct jm_backend_ops 
     return jm_u1_from(&source, &params, ops, device, &k->model, err);
 }
 
+static bool ends_in(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+/* The tokenizer.json in the folder of the weights, malloc'd; NULL after a failure. */
+static char *beside(const jm_safetensors *weights, const char *model, jm_err *err)
+{
+    const char *shard = jm_safetensors_shard_path(weights, 0), *slash = strrchr(shard, '/');
+    char *path = slash ? jm_asprintf("%.*s/tokenizer.json", (int)(slash - shard), shard)
+                       : strdup("tokenizer.json");
+    if (!path) {
+        jm_fail(err, JM_ENOMEM, "%s: out of memory", model);
+    } else if (access(path, F_OK) != 0) {
+        jm_fail(err, JM_EUNSUPPORTED,
+                "%s: there is no tokenizer.json in its folder; name one, or a GGUF file, with "
+                "--tokenizer",
+                model);
+        free(path);
+        path = NULL;
+    }
+    return path;
+}
+
+static jm_status open_json(const char *path, jm_u1_kit *k, jm_err *err)
+{
+    jm_status st = jm_tokenizer_open_json(path, &k->tok, err);
+    return st == JM_OK ? jm_caption_open(NULL, path, k->tok, &k->form, err) : st;
+}
+
 static jm_status open_tokenizer(const char *model, const char *path, jm_u1_kit *k, jm_err *err)
 {
     jm_gguf *f = NULL;
-    if (!path && !k->model.file)
-        return jm_fail(err, JM_EUNSUPPORTED,
-                       "%s: safetensors hold no tokenizer; name a GGUF file that does with "
-                       "--tokenizer",
-                       model);
+    if (path && ends_in(path, ".json"))
+        return open_json(path, k, err);
+    if (!path && k->weights) {
+        char *json = beside(k->weights, model, err);
+        jm_status st = json ? open_json(json, k, err) : err ? err->status : JM_EUNSUPPORTED;
+        free(json);
+        return st;
+    }
     jm_status st = path ? jm_gguf_open(path, &f, err) : JM_OK;
+    const jm_gguf *from = path ? f : k->model.file;
     if (st == JM_OK)
-        st = jm_tokenizer_open(path ? f : k->model.file, &k->tok, err);
+        st = jm_tokenizer_open(from, &k->tok, err);
     if (st == JM_OK)
-        st = jm_caption_open(path ? f : k->model.file, k->tok, &k->form, err);
+        st = jm_caption_open(from, jm_gguf_path(from), k->tok, &k->form, err);
     jm_gguf_close(f);
     return st;
 }

@@ -22,8 +22,9 @@ typedef struct jm_u1_kit {
 bool jm_u1_is_safetensors(const char *path);
 
 /**
- * tokenizer: a GGUF file to take the tokenizer from; NULL: the model itself, which must be GGUF
- * then. The plan is not compiled. *k is zero after a failure, which is as its parts say.
+ * tokenizer: a GGUF file, or a tokenizer.json, to take the tokenizer from; NULL: the model itself,
+ * or of safetensors the tokenizer.json in their folder. The plan is not compiled. *k is zero after
+ * a failure, which is as its parts say.
  */
 jm_status jm_u1_kit_open(const char *path, const char *tokenizer, const struct jm_backend_ops *ops,
                          jm_device *device, jm_u1_kit *k, jm_err *err);

@@ -55,6 +55,26 @@ jm_status jm_u1_open(const char *path, const struct jm_backend_ops *ops, jm_devi
  * CONTEXT: tokens of a prompt, longer than any caption. */
 enum { ROWS = 512, CONTEXT = 512, MAX_PICTURES = 1 << 16 };
 
+/* A picture is held by whoever wants it, as cells, and as two predictions of them. */
+static uint64_t painter_bytes(const jm_u1_model *m, uint32_t pictures, const struct jm_sampling *s)
+{
+    uint64_t picture = 3 * sizeof(float) * (uint64_t)s->width * s->height;
+    return 4 * pictures * picture +
+           sizeof(float) * (uint64_t)m->limits.max_rows * jm_neo_cell_values(&m->params);
+}
+
+static jm_status compile_plan(jm_u1_model *m, uint32_t pictures, const struct jm_sampling *largest,
+                              jm_err *err)
+{
+    jm_err why = { 0 };
+    jm_status st = m->ops->compile(m->device, m->graph, &m->limits, &m->plan, &why);
+    if (st != JM_ENOMEM)
+        return st == JM_OK ? st : jm_fail(err, st, "%s", why.text);
+    return jm_fail(err, st, "pictures of %ux%u, %u at once: %.300s; %s takes less", largest->width,
+                   largest->height, pictures, why.text,
+                   pictures > 1 ? "fewer at once (--batch, --n)" : "a smaller --size");
+}
+
 jm_status jm_u1_compile(jm_u1_model *m, uint32_t pictures, uint32_t context,
                         const struct jm_sampling *largest, jm_err *err)
 {
@@ -77,7 +97,9 @@ jm_status jm_u1_compile(jm_u1_model *m, uint32_t pictures, uint32_t context,
                                     .max_context = context,
                                     .max_side = across > down ? across : down };
     m->limits.max_runs = 2 * pictures < m->limits.max_rows ? 2 * pictures : m->limits.max_rows;
-    st = m->ops->compile(m->device, m->graph, &m->limits, &m->plan, err);
+    m->limits.max_bytes = m->max_bytes;
+    m->limits.other_bytes = m->other_bytes = painter_bytes(m, pictures, largest);
+    st = compile_plan(m, pictures, largest, err);
     if (st != JM_OK)
         return st;
     m->max_pictures = pictures;

@@ -27,6 +27,8 @@ typedef struct jm_u1_model {
     jm_plan *plan;     /* after compile */
     struct jm_limits limits;
     uint32_t max_pictures, max_cells; /* after compile */
+    uint64_t max_bytes;               /* of memory, to be set before compile; 0: what there is */
+    uint64_t other_bytes;             /* after compile: what a painter and its pictures take */
 } jm_u1_model;
 
 /* Everything but the plan, from a GGUF file. On failure *m is closed. JM_EUNSUPPORTED when the

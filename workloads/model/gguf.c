@@ -723,11 +723,14 @@ jm_status jm_gguf_open(const char *path, jm_gguf **out, jm_err *err)
     if (st != JM_OK)
         return st;
     st = jm_gguf_open_memory(map.data, map.bytes, path, out, err);
-    if (st == JM_OK)
-        (*out)->map = map;
-    else
+    if (st != JM_OK) {
         jm_map_close(&map);
-    return st;
+        return st;
+    }
+    (*out)->map = map;
+    for (size_t i = 0; i < (*out)->n_tensors; i++)
+        (*out)->tensors[i].mapped = true;
+    return JM_OK;
 }
 
 void jm_gguf_close(jm_gguf *f)

@@ -11,7 +11,7 @@
 #include "base/status.h"
 
 enum {
-    JM_JSON_MAX_BYTES = 8 << 20,
+    JM_JSON_MAX_BYTES = 32 << 20, /* a tokenizer.json has some 11 MB */
     JM_JSON_MAX_DEPTH = 32,
     JM_JSON_MAX_VALUES = 1 << 20, /* keeps what is parsed under some 100 MB */
 };

@@ -165,6 +165,7 @@ static jm_status read_tensor(const struct shard *s, const cJSON *item, struct en
     if (!jm_mul_u64(row, e->t.rows, &bytes) || bytes != e->end - e->begin)
         return bad(s, item->string, "its shape and data_offsets give different sizes", err);
     e->t.data = s->data + s->data_at + e->begin;
+    e->t.mapped = s->map.data != NULL;
     if ((uintptr_t)e->t.data % jm_format_info(e->t.format)->block_bytes)
         return jm_fail(err, JM_EUNSUPPORTED,
                        "%s: tensor %s does not start at a whole multiple of its element's size; "
@@ -282,6 +283,7 @@ static jm_status widen_vector(struct entry *e, jm_err *err)
         return jm_fail(err, JM_ENOMEM, "tensor %s: out of memory", show(e->name).text);
     jm_format_decode(e->t.format, e->t.data, e->vector, e->t.cols);
     e->t.data = e->vector;
+    e->t.mapped = false;
     e->t.format = JM_F32;
     return JM_OK;
 }

@@ -207,7 +207,7 @@ static jm_status find_bytes(jm_tokenizer *t, jm_err *err)
         }
         if (plain_id(t, s, (jm_str){ 0 }, &t->bpe.byte_id[byte_of[c]]) != JM_OK)
             return jm_fail(err, JM_EINPUT,
-                           "tokenizer.ggml.tokens: no token for byte 0x%02x; the vocabulary is not "
+                           "tokens: no token for byte 0x%02x; the vocabulary is not "
                            "byte-level",
                            (unsigned)byte_of[c]);
     }
@@ -219,7 +219,7 @@ static jm_status read_merges(jm_tokenizer *t, const jm_str *merges, size_t n, jm
     jm_status st;
 
     if (n >= JM_BPE_NONE)
-        return jm_fail(err, JM_EINPUT, "tokenizer.ggml.merges: %zu merges are too many", n);
+        return jm_fail(err, JM_EINPUT, "merges: %zu merges are too many", n);
     st = jm_bpe_init(&t->bpe, n, err);
     for (size_t i = 0; i < n && st == JM_OK; i++) {
         jm_str m = merges[i], left, right;
@@ -227,15 +227,14 @@ static jm_status read_merges(jm_tokenizer *t, const jm_str *merges, size_t n, jm
         uint32_t l, r, id;
         if (!space)
             return jm_fail(err, JM_EINPUT,
-                           "tokenizer.ggml.merges: merge %zu is not two texts with a space between",
-                           i);
+                           "merges: merge %zu is not two texts with a space between", i);
         left = (jm_str){ .p = m.p, .n = (size_t)(space - m.p) };
         right = (jm_str){ .p = space + 1, .n = m.n - left.n - 1 };
         if (plain_id(t, left, (jm_str){ 0 }, &l) != JM_OK ||
             plain_id(t, right, (jm_str){ 0 }, &r) != JM_OK ||
             plain_id(t, left, right, &id) != JM_OK)
             return jm_fail(err, JM_EINPUT,
-                           "tokenizer.ggml.merges: merge %zu (\"%.*s\") names a text that is no "
+                           "merges: merge %zu (\"%.*s\") names a text that is no "
                            "plain token",
                            i, (int)(m.n < 80 ? m.n : 80), m.p);
         jm_bpe_add(&t->bpe, l, r, (uint32_t)i, id);
@@ -243,14 +242,41 @@ static jm_status read_merges(jm_tokenizer *t, const jm_str *merges, size_t n, jm
     return st;
 }
 
-static jm_status load(jm_tokenizer *t, const jm_gguf *f, jm_err *err)
+static jm_status make(jm_tokenizer *t, const struct jm_vocabulary *v, jm_err *err)
+{
+    jm_status st;
+
+    if ((st = jm_pretok_open(v->pre, v->n_pre, &t->pretok, err)) != JM_OK ||
+        (st = copy_tokens(t, v->tokens, v->n, v->types, err)) != JM_OK ||
+        (st = collect_special(t, err)) != JM_OK || (st = find_bytes(t, err)) != JM_OK)
+        return st;
+    return read_merges(t, v->merges, v->n_merges, err);
+}
+
+jm_status jm_tokenizer_from(const struct jm_vocabulary *v, jm_tokenizer **out, jm_err *err)
+{
+    jm_tokenizer *t = calloc(1, sizeof *t);
+    jm_status st;
+
+    *out = NULL;
+    if (!t)
+        return jm_fail(err, JM_ENOMEM, "tokenizer: out of memory");
+    st = make(t, v, err);
+    if (st == JM_OK)
+        *out = t;
+    else
+        jm_tokenizer_close(t);
+    return st;
+}
+
+jm_status jm_tokenizer_open(const jm_gguf *f, jm_tokenizer **out, jm_err *err)
 {
     jm_str model, pre;
     const jm_str *tokens, *merges;
     const int32_t *types;
     size_t n, n_types, n_merges;
-    jm_status st;
 
+    *out = NULL;
     if (!jm_gguf_str(f, "tokenizer.ggml.model", &model))
         return jm_fail(err, JM_EINPUT,
                        "tokenizer.ggml.model is missing; the file has no tokenizer");
@@ -270,27 +296,14 @@ static jm_status load(jm_tokenizer *t, const jm_gguf *f, jm_err *err)
                        n);
     if (!jm_gguf_str_array(f, "tokenizer.ggml.merges", &merges, &n_merges))
         return jm_fail(err, JM_EINPUT, "tokenizer.ggml.merges is missing");
-    if ((st = jm_pretok_open(pre.p, pre.n, &t->pretok, err)) != JM_OK ||
-        (st = copy_tokens(t, tokens, n, types, err)) != JM_OK ||
-        (st = collect_special(t, err)) != JM_OK || (st = find_bytes(t, err)) != JM_OK)
-        return st;
-    return read_merges(t, merges, n_merges, err);
-}
-
-jm_status jm_tokenizer_open(const jm_gguf *f, jm_tokenizer **out, jm_err *err)
-{
-    jm_tokenizer *t = calloc(1, sizeof *t);
-    jm_status st;
-
-    *out = NULL;
-    if (!t)
-        return jm_fail(err, JM_ENOMEM, "tokenizer: out of memory");
-    st = load(t, f, err);
-    if (st == JM_OK)
-        *out = t;
-    else
-        jm_tokenizer_close(t);
-    return st;
+    return jm_tokenizer_from(&(struct jm_vocabulary){ .tokens = tokens,
+                                                      .types = types,
+                                                      .n = n,
+                                                      .merges = merges,
+                                                      .n_merges = n_merges,
+                                                      .pre = pre.p,
+                                                      .n_pre = pre.n },
+                             out, err);
 }
 
 void jm_tokenizer_close(jm_tokenizer *t)

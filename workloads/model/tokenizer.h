@@ -7,6 +7,21 @@
 
 typedef struct jm_tokenizer jm_tokenizer; /* immutable after open: threads may share it */
 
+/* What a tokenizer is made of. Types are those of GGUF: 3 control, 4 user-defined; others are
+ * plain. A merge is two token texts with a space between. */
+struct jm_vocabulary {
+    const jm_str *tokens; /* [n] by id */
+    const int32_t *types; /* [n] */
+    size_t n;
+    const jm_str *merges; /* [n_merges], the first merges first */
+    size_t n_merges;
+    const char *pre; /* name of the pre-tokenizer, n_pre bytes */
+    size_t n_pre;
+};
+
+/* Copies what it needs. Errors as below. */
+jm_status jm_tokenizer_from(const struct jm_vocabulary *v, jm_tokenizer **out, jm_err *err);
+
 /* Copies what it needs: f may be closed afterwards. JM_EINPUT, JM_EUNSUPPORTED (another model or
  * pre-tokenizer: names it), JM_ENOMEM. */
 jm_status jm_tokenizer_open(const jm_gguf *f, jm_tokenizer **out, jm_err *err);

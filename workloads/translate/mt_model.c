@@ -61,11 +61,20 @@ jm_status jm_mt_compile(jm_mt_model *m, uint32_t slots, uint32_t context, jm_for
                        jm_gguf_path(m->file), slots, context, m->params.context);
     m->limits = (struct jm_limits){ .max_rows = slots > MIN_ROWS ? slots : MIN_ROWS,
                                     .max_slots = slots,
+                                    .max_gather = slots,
                                     .max_context = context,
-                                    .kv_format = kv };
-    jm_status st = m->ops->compile(m->device, m->graph, &m->limits, &m->plan, err);
+                                    .kv_format = kv,
+                                    .max_bytes = m->max_bytes };
+    jm_err why = { 0 };
+    jm_status st = m->ops->compile(m->device, m->graph, &m->limits, &m->plan, &why);
+    if (st == JM_ENOMEM && slots > 1)
+        return jm_fail(err, st, "%s: %.300s; a --batch below %u takes less", jm_gguf_path(m->file),
+                       why.text, slots);
+    if (st == JM_ENOMEM)
+        return jm_fail(err, st, "%s: %.300s; a model with fewer bits a weight takes less",
+                       jm_gguf_path(m->file), why.text);
     if (st != JM_OK)
-        return st;
+        return jm_fail(err, st, "%s", why.text);
     jm_graph_free(m->graph);
     m->graph = NULL;
     return JM_OK;

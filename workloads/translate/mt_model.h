@@ -23,6 +23,7 @@ typedef struct jm_mt_model {
     jm_plan *plan;     /* after compile */
     struct jm_limits limits;
     uint32_t longest_token; /* bytes */
+    uint64_t max_bytes;     /* of memory, to be set before compile; 0: what is available */
 } jm_mt_model;
 
 /* Everything but the plan. On failure *m is closed. JM_EUNSUPPORTED when the backend cannot run an
@@ -31,7 +32,8 @@ jm_status jm_mt_open(const char *path, const struct jm_backend_ops *ops, jm_devi
                      jm_mt_model *m, jm_err *err);
 
 /* Compiles the plan, once. slots: sequences at once; context: positions of each, at most the
- * model's; kv: format of the keys and values kept. JM_EUSAGE, or as the backend's compile. */
+ * model's; kv: format of the keys and values kept. JM_EUSAGE, or as the backend's compile;
+ * JM_ENOMEM says what to lower. */
 jm_status jm_mt_compile(jm_mt_model *m, uint32_t slots, uint32_t context, jm_format kv,
                         jm_err *err);
 

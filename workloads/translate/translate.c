@@ -312,6 +312,7 @@ static jm_status prepare(jm_workload *w, const struct jm_workload_config *cfg, j
         st = collect(w, cfg->languages, err);
     if (st == JM_OK)
         st = encode_all(w, &context, err);
+    w->model.max_bytes = cfg->max_bytes;
     return st == JM_OK ? jm_mt_compile(&w->model, cfg->batch, context, cfg->kv_format, err) : st;
 }
 
@@ -348,14 +349,14 @@ static void translate_info(const jm_workload *w, struct jm_model_info *out)
 {
     const jm_gguf *f = w->model.file;
     const struct jm_hunyuan *p = &w->model.params;
-    *out = (struct jm_model_info){ .plan_bytes = w->model.ops->plan_bytes(w->model.plan),
-                                   .encode_us = w->encode_us,
+    *out = (struct jm_model_info){ .encode_us = w->encode_us,
                                    .answer_bytes =
                                        sizeof(struct jm_answer) + sizeof(struct jm_engine_request),
                                    .layers = p->layers,
                                    .hidden = p->hidden,
                                    .context = p->context,
                                    .vocab = p->vocab };
+    w->model.ops->plan_memory(w->model.plan, &out->memory);
     jm_model_info_gguf(f, out);
     snprintf(out->architecture, sizeof out->architecture, "hunyuan-dense");
     snprintf(out->data_set, sizeof out->data_set, "%s", w->data_name);

@@ -64,6 +64,13 @@ jm_status jm_translator_open(const char *model_path, const struct jm_backend_ops
     return JM_OK;
 }
 
+struct jm_plan_memory jm_translator_memory(const jm_translator *t)
+{
+    struct jm_plan_memory m;
+    t->model.ops->plan_memory(t->model.plan, &m);
+    return m;
+}
+
 void jm_translator_close(jm_translator *t)
 {
     if (!t)

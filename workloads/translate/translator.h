@@ -18,6 +18,7 @@ typedef void jm_translate_fn(void *user, const char *utf8, size_t n);
  * at a time needs 1. *out is NULL on failure. Errors as jm_mt_open and jm_mt_compile. */
 jm_status jm_translator_open(const char *model_path, const struct jm_backend_ops *ops,
                              jm_device *device, uint32_t batch, jm_translator **out, jm_err *err);
+struct jm_plan_memory jm_translator_memory(const jm_translator *t);
 void jm_translator_close(jm_translator *t); /* takes NULL */
 
 /**

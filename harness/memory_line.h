@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The line that says what memory a run takes, before it begins. */
+#ifndef JM_HARNESS_MEMORY_LINE_H
+#define JM_HARNESS_MEMORY_LINE_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "backends/backend.h"
+
+/* Less is not worth a line where nobody measures. */
+#define JM_MEMORY_WORTH_SAYING ((uint64_t)256 << 20)
+
+/* "WHO: memory: 1.130 GB weights, …; 20.1 GB more are available". other: bytes besides the plan's.
+ */
+void jm_memory_line(FILE *f, const char *who, const struct jm_plan_memory *m, uint64_t other);
+
+#endif
