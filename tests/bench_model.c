@@ -31,7 +31,7 @@ static const char usage[] =
     "example:\n"
     "  bench_model hy-mt-synthetic.gguf --threads 2 --prompt 256 --decode 32\n";
 
-enum { MOST = 1 << 20, REPEATS = 64, FIRST_TOKEN = 300, TOKENS = 3700, WARM_ROWS = 16, WARM = 2 };
+enum { MOST = 1 << 20, REPEATS = 32, FIRST_TOKEN = 300, TOKENS = 3700, WARM_ROWS = 16, WARM = 2 };
 
 struct options {
     const char *path, *isa;
@@ -254,7 +254,7 @@ static jm_status measure(struct bench *b, uint32_t sequences, struct rates *prom
         st = decode(b, sequences, o->prompt, o->decode, err);
         add_rate(decoding, (double)o->decode * sequences, seconds_since(start));
     } while (st == JM_OK && decoding->n < REPEATS &&
-             (prompts->spent_s < o->seconds || decoding->spent_s < o->seconds));
+             ((sequences == 1 && prompts->spent_s < o->seconds) || decoding->spent_s < o->seconds));
     return st;
 }
 
