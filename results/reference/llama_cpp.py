@@ -30,7 +30,7 @@ BUNDLED = {"F16": DATA / "tiny-mt-f16.gguf", "STQ1_0": DATA / "tiny-mt-stq1_0.gg
 # Tokens of the prompt, tokens decoded, sequences; the tiny model's context is 256. A big model's run
 # is long enough to be timed once; a tiny one is repeated, and the median of a process counts.
 TASKS = {(BIG, "single"): (256, 32, 1), (TINY, "single"): (128, 64, 1),
-         (BIG, "batch"): (16, 32, 16), (TINY, "batch"): (16, 32, 16)}
+         (BIG, "batch"): (8, 16, 16), (TINY, "batch"): (8, 16, 16)}
 SECONDS = {BIG: 0, TINY: 0.2}
 WORDS = {"decode": ("task", "single"), "prompt": ("task", "single"), "single": ("task", "single"),
          "batch": ("task", "batch"), "ours": ("side", "ours"), "peer": ("side", "peer"),
@@ -144,9 +144,11 @@ def model_file(args, model, fmt):
             joulemark(args, "synth", "--shape", BIG, "--format", fmt, "-o", path)
         else:
             joulemark(args, "quantize", BUNDLED["F16"], path, fmt)
-    with open(path, "rb") as f:
-        while f.read(1 << 24):
-            pass
+    if path not in args.cached:
+        with open(path, "rb") as f:
+            while f.read(1 << 24):
+                pass
+        args.cached.add(path)
     return path
 
 
@@ -253,7 +255,7 @@ def parse():
         if word not in WORDS:
             p.error(f"--only: no '{word}'; there are {', '.join(WORDS)}")
         only.setdefault(WORDS[word][0], set()).add(WORDS[word][1])
-    args.only = only
+    args.only, args.cached = only, set()
     if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", args.threads) or args.repeats < 1:
         p.error("--threads are numbers like 2,1, and --repeats is at least 1")
     args.threads = [int(t) for t in args.threads.split(",")]

@@ -79,17 +79,18 @@ class Raw:
 
 # ---- bounds ----
 
-def best_roof(raw, threads, name):
-    """The best of all measurements of a limit: a limit is never beaten by noise, only hidden."""
+def limit_of(raw, threads, name):
+    """The median, as of everything else: what other guests of a host take from it, they take from
+    all. None: not measured, or not possible on this machine."""
     found = [v for t, n, v, _ in raw.roofs if t == threads and n == name and v is not None]
-    return max(found) if found else None
+    return statistics.median(found) if found else None
 
 
 def read_roof(raw, threads, size):
     """Bytes/s at which that many are read again and again: from the fastest that holds them."""
     names = {n for t, n, _, capacity in raw.roofs
              if t == threads and capacity is not None and capacity >= size}
-    found = [v for v in (best_roof(raw, threads, n) for n in names) if v is not None]
+    found = [v for v in (limit_of(raw, threads, n) for n in names) if v is not None]
     return max(found) if found else None
 
 
@@ -101,7 +102,7 @@ def bound(raw, run, threads, what, tokens):
     steps = -(-tokens // ROWS_A_STEP) if what == "prompt" else 1
     if not work or not read:
         return None
-    peaks = {kind: best_roof(raw, threads, kind) for kind in work}
+    peaks = {kind: limit_of(raw, threads, kind) for kind in work}
     if not all(peaks.values()):
         return None
     calculating = sum(n / peaks[kind] for kind, n in work.items())
@@ -200,7 +201,7 @@ def make_rows(raw):
 # ---- files ----
 
 def number(x):
-    return "" if x is None else x if isinstance(x, (str, int)) else f"{x:.5g}"
+    return "" if x is None else f"{x:.5g}" if isinstance(x, float) else str(x)
 
 
 def csv_text(rows):
@@ -297,9 +298,10 @@ def limits_text(raw):
         values = [v for a, b, v, _ in raw.roofs if (a, b) == (t, n) and v is not None]
         read = any(c is not None for a, b, _, c in raw.roofs if (a, b) == (t, n))
         if values:
-            lines.append([n, str(t), f"{max(values) / 1e9:.1f}", f"{min(values) / 1e9:.1f}",
-                          "10^9 bytes/s" if read else "10^9 operations/s"])
-    return table(["limit", "threads", "best, which counts", "least seen", "unit"], lines)
+            lines.append([n, str(t), f"{statistics.median(values) / 1e9:.1f}",
+                          f"{min(values) / 1e9:.1f} to {max(values) / 1e9:.1f}",
+                          "GB/s" if read else "GOP/s"])
+    return table(["limit", "threads", "median", "range", "unit"], lines)
 
 
 def quiet_text(raw):
@@ -364,8 +366,8 @@ def plot(raw, rows, model, out):
     titles = "|".join(f"{'prompt of %d tokens' % run['prompt'] if m == 'prompt' else 'decoding'}, "
                       f"{t} thread{'s' if t > 1 else ''}" for m, t in panels)
     caption = (f"{machine_text(raw.setup)}. Median of "
-               f"{max(r['repeats'] for r in rows if r['model'] == model)} starts in turn. No bar: it "
-               "does not load the file.")
+               f"{max(r['repeats'] for r in rows if r['model'] == model)} starts in turn. No bar of "
+               "llama.cpp: it does not load the file.")
     heading = f"{model}: joulemark and {peers[0]['program'] if peers else 'llama.cpp'}"
     done = subprocess.run(["gnuplot", "-c", HERE / "llama_cpp.gp", data, out / f"llama_cpp_{model}",
                            heading, caption, HERE.parent.parent / "plots", titles],
