@@ -339,7 +339,9 @@ static void tell_setup(const struct bench *b, cJSON *o)
 {
     const struct jm_backend_ops *ops = b->backend.ops;
     struct jm_device_info info;
+    struct jm_plan_memory memory;
     ops->info(b->device, &info);
+    ops->plan_memory(b->plan, &memory);
     (void)cJSON_AddStringToObject(o, "program", "joulemark");
     (void)cJSON_AddStringToObject(o, "version", JM_VERSION);
     (void)cJSON_AddStringToObject(o, "device", info.name);
@@ -350,7 +352,8 @@ static void tell_setup(const struct bench *b, cJSON *o)
     (void)cJSON_AddNumberToObject(o, "batch", b->o.batch);
     (void)cJSON_AddNumberToObject(o, "file_bytes", (double)jm_gguf_bytes(b->file));
     (void)cJSON_AddNumberToObject(o, "weight_bytes", b->weight_bytes);
-    (void)cJSON_AddNumberToObject(o, "plan_bytes", (double)ops->plan_bytes(b->plan));
+    (void)cJSON_AddNumberToObject(o, "plan_bytes",
+                                  (double)(memory.weights + memory.caches + memory.work));
     (void)cJSON_AddNumberToObject(o, "load_s", b->load_s);
     (void)cJSON_AddNumberToObject(o, "ready_s", b->ready_s);
 }
