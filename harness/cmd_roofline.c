@@ -129,7 +129,7 @@ static int parse(int argc, char **argv, struct request *q)
 /* Workload and files of what is profiled; both are the caller's to free. */
 struct inputs {
     const struct jm_workload_ops *workload;
-    char *model, *source, *data;
+    char *model, *source, *tokenizer, *data;
 };
 
 static jm_status find_inputs(const struct request *q, struct inputs *in, jm_err *err)
@@ -138,6 +138,8 @@ static jm_status find_inputs(const struct request *q, struct inputs *in, jm_err 
     if (!in->workload)
         return err->status;
     jm_status st = jm_run_model_file(&q->run, q->results, &in->model, &in->source, err);
+    if (st == JM_OK && q->run.tokenizer[0])
+        st = jm_find_file(q->run.tokenizer, ".gguf", &in->tokenizer, err);
     return st == JM_OK ? jm_find_file(jm_run_data(&q->run), ".csv", &in->data, err) : st;
 }
 
@@ -145,6 +147,7 @@ static void free_inputs(struct inputs *in)
 {
     free(in->model);
     free(in->source);
+    free(in->tokenizer);
     free(in->data);
 }
 
@@ -157,6 +160,7 @@ static jm_status profile(const struct request *q, const struct inputs *in,
     const struct jm_run_config *c = &q->run;
     struct jm_roofline_load load = { .workload = in->workload,
                                      .config = { .model_path = in->model,
+                                                 .tokenizer_path = in->tokenizer,
                                                  .data_path = in->data,
                                                  .languages = c->languages[0] ? c->languages : NULL,
                                                  .batch = c->batch,
@@ -164,6 +168,7 @@ static jm_status profile(const struct request *q, const struct inputs *in,
                                                  .steps = c->steps,
                                                  .cfg = c->cfg,
                                                  .kv_format = JM_F16,
+                                                 .max_bytes = (uint64_t)(c->max_memory_gb * 1e9),
                                                  .ops = ops,
                                                  .device = dev },
                                      .seed = c->seed,

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "backends/loader.h"
-#include "base/checked.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "harness/energy/session.h"
 #include "harness/load/load.h"
 #include "harness/load_record.h"
@@ -32,7 +32,7 @@
 /* Answers compared word for word with the reference kernels, when those have to run for it alone.
  */
 static const uint32_t MOST_SAME = 128;
-static const size_t MEMORY_PART = 4; /* of this machine's: one in so many for answers and times */
+static const size_t MEMORY_PART = 4; /* of what is left: one in so many for answers and times */
 
 struct run {
     const struct jm_run_config *c;
@@ -249,17 +249,28 @@ static jm_status idle(struct run *r, enum jm_phase which, jm_err *err)
     return st;
 }
 
+/* Memory that the model has left: of the machine, its cgroup, and the limit given. */
+static uint64_t memory_left(const struct run *r, const struct jm_model_info *m)
+{
+    struct jm_memory_room room;
+    uint64_t taken = m->memory.weights + m->memory.caches + m->memory.work + m->other_bytes;
+    uint64_t limit = (uint64_t)(r->c->max_memory_gb * 1e9);
+    if (!jm_memory_room("", &room))
+        room.bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGE_SIZE);
+    if (limit == 0)
+        return room.bytes;
+    limit = limit > taken ? limit - taken : 0;
+    return limit < room.bytes ? limit : room.bytes;
+}
+
 /* Samples in a window at most: as many as there is memory for, but one whole copy of the data. */
 static uint32_t max_samples(struct run *r)
 {
     struct jm_model_info m;
     r->ops->info(r->workload, &m);
     uint32_t n = r->ops->sut(r->workload)->n_samples;
-    size_t pages = (size_t)sysconf(_SC_PHYS_PAGES), page = (size_t)sysconf(_SC_PAGE_SIZE), all;
-    if (!jm_mul_size(pages, page, &all))
-        all = SIZE_MAX;
-    size_t fit = all / MEMORY_PART / (m.answer_bytes + jm_load_bytes_per_sample());
-    size_t most = r->c->max_queries > 0 ? r->c->max_queries : UINT32_MAX / 2;
+    uint64_t fit = memory_left(r, &m) / MEMORY_PART / (m.answer_bytes + jm_load_bytes_per_sample());
+    uint64_t most = r->c->max_queries > 0 ? r->c->max_queries : UINT32_MAX / 2;
     fit = fit < most ? fit : most;
     return n > fit ? n : (uint32_t)fit;
 }

@@ -81,7 +81,7 @@ static const struct jm_option table[] = {
     NUMBER(min_duration_s, JM_OPTION_DOUBLE, 0, 604800, "10", "seconds measured at least"),
     NUMBER(min_queries, JM_OPTION_U64, 1, 4294967295.0, "64", "queries measured at least"),
     NUMBER(max_queries, JM_OPTION_U32, 0, 100000000.0, "0",
-           "queries measured at most; 0: as many as a quarter of memory holds"),
+           "queries measured at most; 0: as many as a quarter of free memory holds"),
     NUMBER(max_memory_gb, JM_OPTION_DOUBLE, 0, 1e6, "0",
            "refuse a run that needs more; 0: than is available"),
     NUMBER(seed, JM_OPTION_U64, 0, 18446744073709551615.0, "1", "seed of order and arrivals"),

@@ -39,7 +39,7 @@ struct jm_run_config {
     char languages[256];                 /* comma separated; "": all */
     double warmup_s, min_duration_s;
     uint64_t min_queries, seed;
-    uint32_t max_queries; /* what memory may be taken for; 0: what a quarter of it holds */
+    uint32_t max_queries; /* memory is taken for so many; 0: as a quarter of what is free holds */
     double max_memory_gb; /* 0: what is available */
     double min_quality;   /* of the reference's, at which the run is valid */
     char energy[256];     /* meters: auto, none, or NAME[=FILE],... */

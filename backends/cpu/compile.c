@@ -343,11 +343,11 @@ static void touch_member(void *arg, uint32_t m)
 }
 
 /* Groups [from, to), in pieces whose pages of the file are given back at once: a file and its
- * packed copy are never in memory together. A page that comes brings up to AROUND bytes before and
- * behind it along: they go again too. */
+ * packed copy are never in memory together. A page that comes brings others before and behind it
+ * along, up to AROUND bytes where the page cache holds large ones: they go again too. */
 static void pack_part(struct jm_packed *w, uint32_t from, uint32_t to, float *tmp)
 {
-    enum { PIECE = 1 << 20, AROUND = 1 << 16 };
+    enum { PIECE = 1 << 20, AROUND = 2 << 20 };
     size_t row = jm_format_row_bytes(w->t.format, w->t.cols);
     size_t fit = PIECE / (row * w->group + 1);
     uint32_t step = fit > 0 ? (uint32_t)fit : 1;
