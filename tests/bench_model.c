@@ -150,6 +150,7 @@ static jm_status compile(struct bench *b, jm_err *err)
     struct jm_device_options how = { .threads = o->threads, .isa = o->isa };
     struct jm_limits lim = { .max_rows = o->rows > o->batch ? o->rows : o->batch,
                              .max_slots = o->batch,
+                             .max_gather = o->batch,
                              .max_context = o->prompt + o->decode,
                              .kv_format = JM_F16 };
     jm_status st = ops->open(0, &how, &b->device, err);
