@@ -2,53 +2,117 @@
 /* See team.h. The barrier is the dissemination barrier of Hensgen, Finkel and Manber (1988): in
  * round r each member signals the one 2^r further on and waits for its own signal, so that two
  * threads meet after one trip of a cache line between their cores; a shared counter takes two.
- * Waits spin, and give the core away when the machine turns out to be busy. */
+ * A signal is a plain store, since an instruction that also learned whether its reader sleeps would
+ * make each barrier wait for the line. Who goes to sleep pays instead, with membarrier(2). Where
+ * members outnumber processors, who spins keeps another from working, and fewest sleeps are best:
+ * there the barrier is the one of pthreads. */
 #include "backends/cpu/team.h"
 
 #include <hwloc.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
 
 enum {
-    SPINS_BEFORE_YIELD = 2000,  /* a barrier's partner is at most microseconds away */
-    SPINS_BEFORE_SLEEP = 20000, /* some 100 us: longer than the gap between two decode steps */
+    SPIN_NS = 200000,         /* longer than a sleeper takes to wake, and than between two runs */
+    SPINS_BEFORE_CLOCK = 512, /* some 10 us; looking more often makes each barrier longer */
+    NAP_NS = 1000000,         /* where the kernel has no membarrier, of a sleep */
+    LINE = 128,               /* cache lines are fetched in pairs */
 };
 
-struct worker {
-    jm_team *team;
-    pthread_t thread;
-    uint32_t member;
+/* Each has cache lines of its own. */
+struct member {
+    _Alignas(LINE) jm_team *team;
+    pthread_t thread; /* not of member 0 */
+    uint32_t number;
+    unsigned passed; /* barriers so far */
 };
 
-/* A member's barriers so far, and the signals it has been sent; each alone on its cache line. */
-struct line {
-    _Alignas(64) atomic_uint count;
+/* A count that only one thread raises and only one waits for. Whether that one sleeps is on a line
+ * of its own, which stays in the sender's cache. */
+struct signal {
+    _Alignas(LINE) atomic_uint count;
+    _Alignas(LINE) atomic_bool sleeps;
 };
 
 struct jm_team {
-    uint32_t n;
-    uint32_t started;             /* workers that exist */
-    uint32_t rounds;              /* of a barrier: log2 n, rounded up */
-    struct line *lines;           /* [n, 1 + rounds]: barriers passed, then signals */
-    _Alignas(64) atomic_uint run; /* number of the current run; workers wait for it to rise */
-    _Alignas(64) atomic_bool quit;
+    uint32_t n, started;   /* members; workers that exist */
+    uint32_t rounds;       /* of a barrier: log2 n, rounded up */
+    struct signal *start;  /* [n] where workers wait for a run: how many there have been */
+    struct signal *signal; /* [n, rounds] where members wait in a barrier */
+    unsigned runs;
+    bool quit;
+    bool sure; /* the kernel has membarrier: no wake-up is lost */
+    bool crowded;
+    pthread_barrier_t crowd; /* of all, if crowded */
     jm_team_fn *fn;
     void *arg;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
     hwloc_topology_t topology;
-    struct worker workers[]; /* [n]; 0 unused */
+    pthread_t opener;
+    hwloc_bitmap_t before;  /* where the opener might run before it was bound; NULL: not bound */
+    struct member member[]; /* [n] */
 };
 
 static inline void relax(void)
 {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
 #endif
+}
+
+static void send(struct signal *s, unsigned count)
+{
+    atomic_store_explicit(&s->count, count, memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst); /* the other half is in sleep_for */
+    if (atomic_load_explicit(&s->sleeps, memory_order_relaxed))
+        syscall(SYS_futex, &s->count, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static bool has_come(unsigned now, unsigned count)
+{
+    return (int)(now - count) >= 0;
+}
+
+/* After membarrier either the sender sees that its reader sleeps, or the reader sees the count.
+ * Without it the reader looks again after a nap. */
+static void sleep_for(const jm_team *t, struct signal *s, unsigned count)
+{
+    const struct timespec nap = { .tv_nsec = NAP_NS };
+    unsigned now;
+    atomic_store_explicit(&s->sleeps, true, memory_order_relaxed);
+    bool sure = t->sure && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+    while (!has_come(now = atomic_load_explicit(&s->count, memory_order_acquire), count))
+        syscall(SYS_futex, &s->count, FUTEX_WAIT_PRIVATE, now, sure ? NULL : &nap, NULL, 0);
+    atomic_store_explicit(&s->sleeps, false, memory_order_relaxed);
+}
+
+static void wait_for(const jm_team *t, struct signal *s, unsigned count)
+{
+    int64_t start_ns = 0;
+    for (uint32_t i = 1; !t->crowded; i++) {
+        if (has_come(atomic_load_explicit(&s->count, memory_order_acquire), count))
+            return;
+        relax();
+        if (i % SPINS_BEFORE_CLOCK != 0)
+            continue;
+        int64_t now_ns = jm_now_ns();
+        if (start_ns == 0)
+            start_ns = now_ns;
+        if (now_ns - start_ns > SPIN_NS)
+            break;
+    }
+    sleep_for(t, s, count);
 }
 
 /* Binding is a wish: containers may forbid it, and results do not depend on it. */
@@ -62,93 +126,130 @@ static void bind_to_core(jm_team *t, uint32_t member)
         hwloc_set_cpubind(t->topology, core->cpuset, HWLOC_CPUBIND_THREAD);
 }
 
-static unsigned wait_for_run(jm_team *t, unsigned seen)
+static void bind_opener(jm_team *t)
 {
-    for (uint32_t i = 0; i < SPINS_BEFORE_SLEEP; i++) {
-        unsigned now = atomic_load_explicit(&t->run, memory_order_acquire);
-        if (now != seen)
-            return now;
-        relax();
+    hwloc_bitmap_t before = hwloc_bitmap_alloc();
+    if (!before || hwloc_get_cpubind(t->topology, before, HWLOC_CPUBIND_THREAD) != 0) {
+        hwloc_bitmap_free(before);
+        return;
     }
-    pthread_mutex_lock(&t->lock);
-    while (atomic_load_explicit(&t->run, memory_order_acquire) == seen)
-        pthread_cond_wait(&t->wake, &t->lock);
-    pthread_mutex_unlock(&t->lock);
-    return atomic_load_explicit(&t->run, memory_order_acquire);
+    t->opener = pthread_self();
+    t->before = before;
+    bind_to_core(t, 0);
+}
+
+/* Threads that the opener starts later would otherwise crowd on its one core. */
+static void unbind_opener(jm_team *t)
+{
+    if (t->before && pthread_equal(t->opener, pthread_self()))
+        hwloc_set_cpubind(t->topology, t->before, HWLOC_CPUBIND_THREAD);
+    hwloc_bitmap_free(t->before);
+}
+
+/* Those that have begun a run call others: 0 calls 1, then 2, 4, ..; 1 calls 3, 5, 9, .. */
+static void call_others(jm_team *t, uint32_t member, unsigned run)
+{
+    uint32_t step = 1;
+    while (step <= member)
+        step *= 2;
+    for (; step < t->n - member; step *= 2)
+        send(&t->start[member + step], run);
 }
 
 static void *work(void *p)
 {
-    struct worker *w = p;
-    jm_team *t = w->team;
-    bind_to_core(t, w->member);
-    for (unsigned seen = 0;;) {
-        seen = wait_for_run(t, seen);
-        if (atomic_load(&t->quit))
+    struct member *m = p;
+    jm_team *t = m->team;
+    bind_to_core(t, m->number);
+    for (unsigned run = 1;; run++) {
+        wait_for(t, &t->start[m->number], run);
+        if (t->quit)
             return NULL;
-        t->fn(t->arg, w->member);
-        jm_team_barrier(t, w->member);
+        call_others(t, m->number, run);
+        t->fn(t->arg, m->number);
+        jm_team_barrier(t, m->number);
     }
 }
 
-static void start_run(jm_team *t)
+/* [n] signals, all zero. NULL: out of memory. */
+static struct signal *take_signals(size_t n)
 {
-    pthread_mutex_lock(&t->lock);
-    atomic_fetch_add_explicit(&t->run, 1, memory_order_release);
-    pthread_cond_broadcast(&t->wake);
-    pthread_mutex_unlock(&t->lock);
+    struct signal *s = aligned_alloc(LINE, n * sizeof *s);
+    if (s)
+        memset(s, 0, n * sizeof *s);
+    return s;
+}
+
+static jm_status start_workers(jm_team *t, jm_err *err)
+{
+    for (uint32_t i = 0; i < t->n; i++) {
+        struct member *m = &t->member[i];
+        *m = (struct member){ .team = t, .number = i };
+        if (i > 0 && pthread_create(&m->thread, NULL, work, m) != 0)
+            return jm_fail(err, JM_EDEVICE, "threads: cannot start thread %u of %u", i + 1, t->n);
+        t->started = i;
+    }
+    return JM_OK;
+}
+
+static jm_status open_team(jm_team *t, jm_err *err)
+{
+    while (t->rounds < 31 && (1u << t->rounds) < t->n)
+        t->rounds++;
+    t->start = take_signals(t->n);
+    t->signal = take_signals((size_t)t->n * (t->rounds ? t->rounds : 1));
+    if (!t->start || !t->signal)
+        return jm_fail(err, JM_ENOMEM, "threads: out of memory");
+    t->sure = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+    if (hwloc_topology_init(&t->topology) != 0)
+        return jm_fail(err, JM_ENOMEM, "threads: out of memory");
+    if (hwloc_topology_load(t->topology) != 0)
+        return jm_fail(err, JM_EDEVICE, "threads: hwloc cannot read the machine's topology");
+    int processors = hwloc_get_nbobjs_by_type(t->topology, HWLOC_OBJ_PU);
+    if (processors > 0 && t->n > (uint32_t)processors) {
+        if (pthread_barrier_init(&t->crowd, NULL, t->n) != 0)
+            return jm_fail(err, JM_ENOMEM, "threads: out of memory");
+        t->crowded = true;
+    }
+    return start_workers(t, err);
 }
 
 jm_status jm_team_open(uint32_t n, jm_team **out, jm_err *err)
 {
     *out = NULL;
-    jm_team *t =
-        aligned_alloc(64, (sizeof(jm_team) + n * sizeof(struct worker) + 63) & ~(size_t)63);
+    jm_team *t = aligned_alloc(LINE, sizeof(jm_team) + n * sizeof(struct member));
     if (!t)
         return jm_fail(err, JM_ENOMEM, "threads: out of memory");
     *t = (jm_team){ .n = n };
-    pthread_mutex_init(&t->lock, NULL);
-    pthread_cond_init(&t->wake, NULL);
-    while (t->rounds < 32 && (1ull << t->rounds) < n)
-        t->rounds++;
-    size_t bytes = (size_t)n * (1 + t->rounds) * sizeof *t->lines;
-    t->lines = aligned_alloc(64, bytes);
-    if (!t->lines) {
+    jm_status st = open_team(t, err);
+    if (st != JM_OK) {
         jm_team_close(t);
-        return jm_fail(err, JM_ENOMEM, "threads: out of memory");
-    }
-    memset(t->lines, 0, bytes);
-    if (hwloc_topology_init(&t->topology) != 0 || hwloc_topology_load(t->topology) != 0) {
-        jm_team_close(t);
-        return jm_fail(err, JM_EDEVICE, "threads: hwloc cannot read the machine's topology");
-    }
-    for (uint32_t i = 1; i < n; i++) {
-        t->workers[i] = (struct worker){ .team = t, .member = i };
-        if (pthread_create(&t->workers[i].thread, NULL, work, &t->workers[i]) != 0) {
-            jm_team_close(t);
-            return jm_fail(err, JM_EDEVICE, "threads: cannot start thread %u of %u", i + 1, n);
-        }
-        t->started = i;
+        return st;
     }
     if (n > 1)
-        bind_to_core(t, 0);
+        bind_opener(t);
     *out = t;
     return JM_OK;
 }
 
+/* Each worker is told by itself: those behind one that never started would wait for its call. */
 void jm_team_close(jm_team *t)
 {
     if (!t)
         return;
-    atomic_store(&t->quit, true);
-    start_run(t);
+    t->quit = true;
+    t->runs++;
     for (uint32_t i = 1; i <= t->started; i++)
-        pthread_join(t->workers[i].thread, NULL);
+        send(&t->start[i], t->runs);
+    for (uint32_t i = 1; i <= t->started; i++)
+        pthread_join(t->member[i].thread, NULL);
+    unbind_opener(t);
     if (t->topology)
         hwloc_topology_destroy(t->topology);
-    pthread_cond_destroy(&t->wake);
-    pthread_mutex_destroy(&t->lock);
-    free(t->lines);
+    if (t->crowded)
+        pthread_barrier_destroy(&t->crowd);
+    free(t->start);
+    free(t->signal);
     free(t);
 }
 
@@ -161,31 +262,22 @@ void jm_team_run(jm_team *t, jm_team_fn *fn, void *arg)
 {
     t->fn = fn;
     t->arg = arg;
-    if (t->n > 1)
-        start_run(t);
+    call_others(t, 0, ++t->runs);
     fn(arg, 0);
     jm_team_barrier(t, 0);
 }
 
-static void wait_for(const atomic_uint *signal, unsigned count)
-{
-    for (uint32_t i = 0; (int)(atomic_load_explicit(signal, memory_order_acquire) - count) < 0;
-         i++) {
-        relax();
-        if (i > SPINS_BEFORE_YIELD)
-            sched_yield();
-    }
-}
-
 void jm_team_barrier(jm_team *t, uint32_t member)
 {
-    struct line *own = t->lines + (size_t)member * (1 + t->rounds);
-    unsigned count = atomic_load_explicit(&own->count, memory_order_relaxed) + 1;
-    atomic_store_explicit(&own->count, count, memory_order_relaxed);
+    if (t->crowded) {
+        pthread_barrier_wait(&t->crowd);
+        return;
+    }
+    struct signal *own = t->signal + (size_t)member * t->rounds;
+    unsigned count = ++t->member[member].passed;
     for (uint32_t r = 0; r < t->rounds; r++) {
-        size_t partner = (member + (1ull << r)) % t->n;
-        atomic_store_explicit(&t->lines[partner * (1 + t->rounds) + 1 + r].count, count,
-                              memory_order_release);
-        wait_for(&own[1 + r].count, count);
+        uint32_t partner = (member + (1u << r)) % t->n;
+        send(&t->signal[(size_t)partner * t->rounds + r], count);
+        wait_for(t, &own[r], count);
     }
 }
