@@ -35,7 +35,7 @@ struct jm_limits {
     uint32_t max_context; /* positions a slot */
     uint32_t max_runs;    /* runs a batch, <= max_rows */
     uint32_t max_side;    /* positions on the axes H and W */
-    jm_format kv_format;  /* of the keys and values kept: JM_F32, or JM_F16 for half the memory */
+    jm_format kv_format;  /* of the keys and values kept: JM_F32, JM_F16 or JM_Q8_0 */
     uint32_t max_gather;  /* gathered rows a batch; 0: max_rows */
     uint64_t max_bytes;   /* of memory in all; 0: what is available */
     uint64_t other_bytes; /* host memory that the caller takes besides */

@@ -24,11 +24,9 @@ static const char usage[] =
     "then times every operation of a workload and says which of both limits it, and how near it\n"
     "comes. Writes DIR/roofline/: roofs.csv, batches.csv, ops.csv, roofline.svg and "
     "roofline.png.\n\n"
-    "  --model FILE       and --data, --format, --workload, --languages, --size, --steps, "
-    "--backend,\n"
-    "                     --isa, --threads, --batch: as of 'joulemark run'; unless told the "
-    "bundled\n"
-    "                     translator\n"
+    "  --model FILE       and --data, --format, --kv-format, --workload, --languages, --size,\n"
+    "                     --steps, --backend, --isa, --threads, --batch: as of 'joulemark run';\n"
+    "                     unless told the bundled translator\n"
     "  --scenario NAME    single-stream or offline (both unless told)\n"
     "  --suite FILE --run NAME\n"
     "                     the settings of a suite's run, in place of those above\n"
@@ -167,14 +165,13 @@ static jm_status profile(const struct request *q, const struct inputs *in,
                                                  .size = c->size,
                                                  .steps = c->steps,
                                                  .cfg = c->cfg,
-                                                 .kv_format = JM_F16,
                                                  .max_bytes = (uint64_t)(c->max_memory_gb * 1e9),
                                                  .ops = ops,
                                                  .device = dev },
                                      .seed = c->seed,
                                      .warmup_s = q->seconds / 6,
                                      .seconds = q->seconds };
-    jm_status st = JM_OK;
+    jm_status st = jm_run_kv_format(c, &load.config.kv_format, err);
     for (int i = 0; i < 2 && st == JM_OK; i++) {
         load.scenario = scenario[i];
         if (!jm_option_given(c, "scenario") || strcmp(c->scenario, scenario[i]) == 0)

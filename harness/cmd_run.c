@@ -51,6 +51,7 @@ static void usage(FILE *f)
           "  joulemark run --suite suites/default.ini --preset standard --shuffle\n"
           "  joulemark run --scenario server --find-peak --ttft-ms 500 --tpot-ms 50\n"
           "  joulemark run --format Q4_0 --scenario single-stream --min-duration-s 30\n"
+          "  joulemark run --format Q4_0 --kv-format Q8_0\n"
           "  joulemark run --ab \"--format F16\" \"--format Q8_0\" --min-duration-s 5\n\n"
           "exit codes: 0 all valid; 1 a run failed or is invalid; 2 usage; 3 bad input; 4 system;\n"
           "            5 unsupported; 130 interrupted\n",
@@ -139,6 +140,14 @@ static void print_header(void)
            "valid");
 }
 
+/* Keys and values in another format than the workload's own. */
+static void print_kv_note(const struct jm_record *r)
+{
+    const struct jm_workload_ops *w = jm_run_workload(r->workload, NULL);
+    if (w && r->kv_format[0] && strcmp(r->kv_format, jm_format_info(w->kv_format)->name) != 0)
+        printf("  keys and values in %s", r->kv_format);
+}
+
 /* A figure that is not what it seems is not left without a word. */
 static void print_energy_note(const struct jm_record *r)
 {
@@ -165,6 +174,7 @@ static void print_row(const struct jm_record *r)
         printf("  %s: %s", r->status, r->status_reason);
     else if (*r->status_reason)
         printf("  %s", r->status_reason);
+    print_kv_note(r);
     print_energy_note(r);
     putchar('\n');
     fflush(stdout);

@@ -42,6 +42,7 @@ struct run {
     jm_backend backend;
     jm_device *device;
     jm_workload *workload;
+    jm_format kv_format;
     char *model, *reference_model, *tokenizer, *data, *references; /* paths */
     jm_session *meters;
     jm_counters *counters;
@@ -72,6 +73,18 @@ const char *jm_run_data(const struct jm_run_config *c)
 {
     const struct jm_workload_ops *w = jm_run_workload(c->workload, NULL);
     return c->data[0] || !w ? c->data : w->data;
+}
+
+jm_status jm_run_kv_format(const struct jm_run_config *c, jm_format *out, jm_err *err)
+{
+    const struct jm_workload_ops *w = jm_run_workload(c->workload, err);
+    if (!w)
+        return JM_EUSAGE;
+    *out = w->kv_format;
+    if (c->kv_format[0] && (!jm_format_by_name(c->kv_format, out) ||
+                            (*out != JM_F32 && *out != JM_F16 && *out != JM_Q8_0)))
+        return jm_fail(err, JM_EUSAGE, "kv-format is F32, F16 or Q8_0, not '%.32s'", c->kv_format);
+    return JM_OK;
 }
 
 static bool is_file(const char *path)
@@ -182,7 +195,9 @@ static jm_status open_all(struct run *r, jm_err *err)
     r->ops = jm_run_workload(c->workload, err);
     if (!r->ops)
         return err->status;
-    jm_status st = check_bounds(r, err);
+    jm_status st = jm_run_kv_format(c, &r->kv_format, err);
+    if (st == JM_OK)
+        st = check_bounds(r, err);
     if (st == JM_OK)
         st = jm_run_model_file(c, r->place->results, &r->model, &r->reference_model, err);
     if (st == JM_OK && c->tokenizer[0])
@@ -205,7 +220,7 @@ static jm_status open_all(struct run *r, jm_err *err)
                                     .size = c->size,
                                     .steps = c->steps,
                                     .cfg = c->cfg,
-                                    .kv_format = JM_F16,
+                                    .kv_format = r->kv_format,
                                     .max_bytes = (uint64_t)(c->max_memory_gb * 1e9),
                                     .ops = r->backend.ops,
                                     .device = r->device };
@@ -369,6 +384,7 @@ static void record_model(struct run *r)
     jm_record_text(row->weight_format, m.format);
     row->bits_per_weight_block = m.bits_per_weight_block;
     row->bits_per_weight_file = m.bits_per_weight_file;
+    jm_record_text(row->kv_format, jm_format_info(r->kv_format)->name);
     jm_record_text(row->weights, m.synthetic ? "synthetic" : "real");
     jm_record_text(row->data_set, m.data_set);
     jm_record_text(row->data_sha256, m.data_sha256);

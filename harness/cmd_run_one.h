@@ -35,6 +35,10 @@ const struct jm_workload_ops *jm_run_workload(const char *name, jm_err *err);
 jm_status jm_run_model_file(const struct jm_run_config *c, const char *results, char **model,
                             char **source, jm_err *err);
 
+/* The format of the keys and values of a run, which is the workload's own where c names none.
+ * JM_EUSAGE: there is no such workload or format. */
+jm_status jm_run_kv_format(const struct jm_run_config *c, jm_format *out, jm_err *err);
+
 /* The names of the model and data files of a run, which are the workload's own where c names none;
  * "" where there is no such workload. */
 const char *jm_run_model(const struct jm_run_config *c);

@@ -19,7 +19,8 @@ static const char usage[] =
     "  --to LANG       target language: de, fr, es, zh with the bundled model\n"
     "  --model FILE    GGUF model (bundled: tiny-mt-f16.gguf, tiny-mt-stq1_0.gguf)\n"
     "  --backend NAME  where it runs (cpu)\n"
-    "  --threads N     threads (all cores)\n\n"
+    "  --threads N     threads (all cores)\n"
+    "  --kv-format F   keys and values are kept as f32, f16 or q8_0 (f16)\n\n"
     "examples:\n"
     "  joulemark translate --to de \"Save the file\"\n"
     "  joulemark translate --to fr <messages.txt\n";
@@ -27,6 +28,7 @@ static const char usage[] =
 struct options {
     const char *to, *model, *backend;
     uint32_t threads;
+    jm_format kv;
 };
 
 static void print_piece(void *user, const char *text, size_t bytes)
@@ -86,7 +88,7 @@ static jm_status translate(const struct options *o, int n_text, char **text, jm_
     if (st == JM_OK)
         st = b.ops->open(0, &how, &dev, err);
     if (st == JM_OK)
-        st = jm_translator_open(path, b.ops, dev, 1, &t, err);
+        st = jm_translator_open(path, b.ops, dev, 1, o->kv, &t, err);
     if (st == JM_OK)
         state_memory(t);
     if (st == JM_OK && n_text == 0)
@@ -103,12 +105,14 @@ static jm_status translate(const struct options *o, int n_text, char **text, jm_
 
 int jm_cmd_translate(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "to", required_argument, NULL, 't' },      { "model", required_argument, NULL, 'm' },
-        { "backend", required_argument, NULL, 'b' }, { "threads", required_argument, NULL, 'n' },
-        { "help", no_argument, NULL, 'h' },          { 0 }
-    };
-    struct options o = { .model = "tiny-mt-f16.gguf", .backend = "cpu" };
+    static const struct option options[] = { { "to", required_argument, NULL, 't' },
+                                             { "model", required_argument, NULL, 'm' },
+                                             { "backend", required_argument, NULL, 'b' },
+                                             { "threads", required_argument, NULL, 'n' },
+                                             { "kv-format", required_argument, NULL, 'k' },
+                                             { "help", no_argument, NULL, 'h' },
+                                             { 0 } };
+    struct options o = { .model = "tiny-mt-f16.gguf", .backend = "cpu", .kv = JM_F16 };
     jm_err err = { 0 };
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         char *end = NULL;
@@ -127,6 +131,13 @@ int jm_cmd_translate(int argc, char **argv)
             if (*end == '\0' && o.threads > 0)
                 break;
             fprintf(stderr, "joulemark translate: --threads %s: not a number above 0\n", optarg);
+            return JM_EXIT_USAGE;
+        case 'k':
+            if (jm_format_by_name(optarg, &o.kv) &&
+                (o.kv == JM_F32 || o.kv == JM_F16 || o.kv == JM_Q8_0))
+                break;
+            fprintf(stderr, "joulemark translate: --kv-format %s: f32, f16 or q8_0 is wanted\n",
+                    optarg);
             return JM_EXIT_USAGE;
         case 'h':
             fputs(usage, stdout);

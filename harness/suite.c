@@ -54,6 +54,8 @@ static const struct jm_option table[] = {
          "model: GGUF file by path or name, or folder of safetensors; empty: the one bundled"),
     TEXT(tokenizer, "", "GGUF file to take the tokenizer from, for safetensors; empty: the model"),
     TEXT(format, "", "weight format to quantize the model to first"),
+    TEXT(kv_format, "",
+         "keys and values of text are kept as F32, F16 or Q8_0; empty: the workload's own"),
     TEXT(backend, "cpu", "backend to compute on"),
     TEXT(isa, "", "instruction set, of list --kernels; empty: the best"),
     NUMBER(threads, JM_OPTION_U32, 0, 4096, "0", "threads; 0: the backend's choice"),

@@ -24,6 +24,7 @@ struct jm_run_config {
     char model[512];     /* path or name; "": the workload's own */
     char tokenizer[512]; /* GGUF file whose tokenizer serves; "": the model's own */
     char format[16];     /* quantize the model to this first; "": as it is */
+    char kv_format[16];  /* of keys and values; "": the workload's own */
     char backend[32];
     char isa[32];     /* "": the best there is */
     uint32_t threads; /* 0: the backend's choice */

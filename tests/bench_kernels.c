@@ -35,6 +35,7 @@ struct work {
     uint32_t rows; /* of a linear */
     float *a, *b, *out, *scratch, *keys, *values;
     uint16_t *keys16, *values16; /* the same in half precision */
+    struct jm_kv8 kv8;           /* random levels, as Q8_0 */
     int8_t *q;
     int16_t *q16;
     int32_t *sum;
@@ -56,6 +57,11 @@ static void run_attend(struct work *w)
 static void run_attend16(struct work *w)
 {
     w->k->attend16(w->a, HEADS, w->keys16, w->values16, DIM, POSITIONS, 0.088f, w->scratch, w->out);
+}
+
+static void run_attend8(struct work *w)
+{
+    w->k->attend8(w->a, HEADS, &w->kv8, DIM, POSITIONS, 0.088f, w->scratch, w->out);
 }
 
 static void run_add(struct work *w)
@@ -187,6 +193,8 @@ static void bench_set(struct work *w, const struct options *opt)
           4.0 * HEADS * POSITIONS * DIM);
     bench(w, run_attend16, s, "attention F16", "4 x 128, 512", 4.0 * POSITIONS * DIM,
           4.0 * HEADS * POSITIONS * DIM);
+    bench(w, run_attend8, s, "attention Q8_0", "4 x 128, 512", 2.125 * POSITIONS * DIM,
+          4.0 * HEADS * POSITIONS * DIM);
     bench(w, run_add, s, "add", "2048", 12.0 * COLS, COLS);
     bench(w, run_swiglu, s, "SwiGLU", "6144", 12.0 * WIDE, WIDE);
     bench(w, run_gelu, s, "GELU", "6144", 8.0 * WIDE, WIDE);
@@ -206,6 +214,19 @@ static float *random_floats(jm_rng *r, size_t n)
     return f;
 }
 
+/* In any order: all are random. One block: levels of keys, of values, scales of both. */
+static struct jm_kv8 random_kv8(jm_rng *r)
+{
+    size_t n = (size_t)PADDED * DIM;
+    int8_t *levels = malloc(2 * n + 2 * n / BLOCK * sizeof(uint16_t));
+    uint16_t *scales = (uint16_t *)(void *)(levels + 2 * n);
+    for (size_t i = 0; i < 2 * n; i++)
+        levels[i] = (int8_t)((int)jm_rng_below(r, 255) - 127);
+    for (size_t i = 0; i < 2 * n / BLOCK; i++)
+        scales[i] = jm_f32_to_f16(jm_random_float(r, 1.0f / 127));
+    return (struct jm_kv8){ levels, scales, levels + n, scales + n / BLOCK };
+}
+
 static void bench_all(const struct options *opt)
 {
     jm_rng r = { .state = 2 };
@@ -218,6 +239,7 @@ static void bench_all(const struct options *opt)
                       .scratch = random_floats(&r, (size_t)JM_LINEAR_SCRATCH * COLS),
                       .keys16 = malloc((size_t)PADDED * DIM * sizeof(uint16_t)),
                       .values16 = malloc((size_t)PADDED * DIM * sizeof(uint16_t)),
+                      .kv8 = random_kv8(&r),
                       .q = malloc(WIDE),
                       .q16 = malloc(WIDE * sizeof(int16_t)),
                       .sum = malloc(WIDE / BLOCK * sizeof(int32_t)) };
@@ -235,6 +257,7 @@ static void bench_all(const struct options *opt)
     free(w.values);
     free(w.keys16);
     free(w.values16);
+    free((void *)(uintptr_t)w.kv8.k); /* all of it */
     free(w.out);
     free(w.scratch);
     free(w.q);

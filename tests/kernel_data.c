@@ -91,3 +91,39 @@ struct jm_acts jm_random_acts_from(const struct jm_random_acts *a, size_t row)
                              .d16 = a->d + block,
                              .cols = a->cols };
 }
+
+static int8_t random_level(jm_rng *r)
+{
+    uint32_t n = (uint32_t)jm_rng_below(r, 400);
+    return (int8_t)(n < 255 ? (int)n - 127 : n < 330 ? 127 : -127);
+}
+
+void jm_random_kv8(jm_rng *r, uint32_t n, uint32_t dim, struct jm_random_kv8 *out)
+{
+    for (size_t i = 0; i < (size_t)n * dim; i++) {
+        out->k[i] = random_level(r);
+        out->v[i] = random_level(r);
+    }
+    for (size_t i = 0; i < (size_t)n * dim / 32; i++) {
+        bool zero = jm_rng_below(r, 9) == 0;
+        out->dk[i] = jm_f32_to_f16(zero ? 0 : jm_random_float(r, 3.0f / 127));
+        out->dv[i] = jm_f32_to_f16(zero ? 0 : jm_random_float(r, 1.0f / 127));
+    }
+}
+
+void jm_block_kv8(const struct jm_random_kv8 *in, uint32_t n, uint32_t dim, uint32_t k_block,
+                  struct jm_random_kv8 *out)
+{
+    *out = *in;
+    for (uint32_t p = 0; p < JM_KV8_POSITIONS / k_block * k_block; p++) {
+        for (uint32_t i = 0; i < dim; i++)
+            out->k[jm_kv8_level(p, i, dim, k_block)] = p < n ? in->k[p * dim + i] : -128;
+        for (uint32_t b = 0; b < dim / 32; b++)
+            out->dk[jm_kv8_scale(p, b, dim, k_block)] = p < n ? in->dk[p * (dim / 32) + b] : 0x7e00;
+    }
+}
+
+struct jm_kv8 jm_kv8_of(const struct jm_random_kv8 *a)
+{
+    return (struct jm_kv8){ .k = a->k, .dk = a->dk, .v = a->v, .dv = a->dv };
+}

@@ -123,6 +123,8 @@ ALL_MUTATION(other_cpu, fresh, jm_record_text(r->host_cpu, "Faster CPU"))
 ALL_MUTATION(other_model, fresh, jm_record_text(r->model_sha256, "cc"))
 ALL_MUTATION(other_data, fresh, jm_record_text(r->data_sha256, "cc"))
 ALL_MUTATION(other_isa, fresh, jm_record_text(r->simd, "scalar"))
+ALL_MUTATION(other_kv, fresh, jm_record_text(r->kv_format, "Q8_0");
+             jm_record_text(base[i].kv_format, "F16"))
 ALL_MUTATION(other_threads, fresh, r->threads = 1)
 ALL_MUTATION(other_scenario, fresh, jm_record_text(r->scenario, "offline"))
 ALL_MUTATION(synthetic, fresh, jm_record_text(r->weights, "synthetic"))
@@ -227,6 +229,7 @@ static const struct mutation {
     { "other model", other_model, 1.0, 2, "model_sha256 aa -> cc" },
     { "other data", other_data, 1.0, 2, "data_sha256 bb -> cc" },
     { "other instruction set", other_isa, 1.0, 2, "simd avx2 -> scalar" },
+    { "other keys and values", other_kv, 1.0, 2, "kv_format F16 -> Q8_0" },
     { "other threads", other_threads, 1.0, 2, "threads 2 -> 1" },
     { "other scenario", other_scenario, 1.0, 2, "scenario single-stream -> offline" },
     { "synthetic weights", synthetic, 1.0, 2, "weights real -> synthetic" },

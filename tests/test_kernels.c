@@ -202,6 +202,60 @@ static void test_attend(void)
     }
 }
 
+/* How far a score may be off when a query is rounded to 15 bits for each 32: half a step of each
+ * value, times its key. */
+static double query_rounding(const float *q, const struct jm_random_kv8 *kv, uint32_t dim,
+                             uint32_t n)
+{
+    double worst = 0;
+    for (uint32_t p = 0; p < n; p++) {
+        double off = 0;
+        for (uint32_t b = 0; b < dim / BLOCK; b++) {
+            double largest = 0, keys = 0;
+            for (uint32_t i = b * BLOCK; i < (b + 1) * BLOCK; i++) {
+                largest = fmax(largest, fabs((double)q[i]));
+                keys += abs(kv->k[p * dim + i]);
+            }
+            off += keys * fabs((double)jm_f16_to_f32(kv->dk[p * dim / BLOCK + b])) * largest / 2 /
+                   16319;
+        }
+        worst = fmax(worst, off);
+    }
+    return worst;
+}
+
+static void test_attend8(void)
+{
+    static const uint32_t dims[] = { 32, 64, 96, 128, JM_ATTEND8_DIM },
+                          lengths[] = { 1, 2, 15, 16, 17, LONGEST },
+                          heads[] = { 1, 2, 3, 4, HEADS };
+    static float q[HEADS * JM_ATTEND8_DIM], scores[JM_ATTEND_HEADS * 80],
+        want[HEADS * JM_ATTEND8_DIM], got[HEADS * JM_ATTEND8_DIM];
+    static struct jm_random_kv8 rows, blocked;
+    const struct jm_kv8 as_rows = jm_kv8_of(&rows), as_blocks = jm_kv8_of(&blocked);
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        const struct jm_cpu_kernels *set = jm_cpu_kernels_for(sets[s]);
+        for (size_t c = 0; set && c < 60; c++) {
+            uint32_t dim = dims[c % 5], n = lengths[c / 5 % 6], h = heads[(c + c / 5) % 5];
+            jm_rng r = { .state = seed + c };
+            jm_random_kv8(&r, n, dim, &rows);
+            for (size_t i = 0; i < (size_t)HEADS * dim; i++)
+                q[i] = i / 32 % 5 == 4 ? 0 : jm_random_float(&r, c < 30 ? 3 : 0.01f);
+            jm_block_kv8(&rows, n, dim, set->k_block, &blocked);
+            jm_cpu_scalar.attend8(q, h, &as_rows, dim, n, 0.125f, scores, want);
+            memset(got, 0x7f, sizeof got);
+            set->attend8(q, h, &as_blocks, dim, n, 0.125f, scores, got);
+            for (uint32_t head = 0; head < h; head++) {
+                /* as in test_attend, for more values; and twice what the scores may be off */
+                double most = 4e-5 * fmax(1, dim / 128.0) +
+                              2 * 0.125 * query_rounding(q + head * dim, &rows, dim, n);
+                for (uint32_t i = head * dim; i < (head + 1) * dim; i++)
+                    CU_ASSERT(fabs((double)got[i] - want[i]) <= most);
+            }
+        }
+    }
+}
+
 /* All halves to floats, and random floats to halves, bit for bit; NaN only as NaN. */
 static void test_halves(void)
 {
@@ -489,6 +543,7 @@ int main(int argc, char **argv)
     CU_add_test(s, "size of STQ1_0", test_stq_size);
     CU_add_test(s, "not finite", test_not_finite);
     CU_add_test(s, "attend", test_attend);
+    CU_add_test(s, "attend8", test_attend8);
     CU_add_test(s, "halves", test_halves);
     CU_add_test(s, "add", test_add);
     CU_add_test(s, "rms_norm", test_rms_norm);

@@ -481,6 +481,42 @@ static void test_attend(void)
     }
 }
 
+/* The same with Q8_0, where a scale stands for 32 levels. */
+static void test_attend8(void)
+{
+    enum { DIM = 96, N = 21, HEADS = 5 };
+    static struct jm_random_kv8 rows, blocked;
+    static float q[HEADS * DIM], scores[JM_ATTEND_HEADS * 32], y[HEADS * DIM];
+    const struct jm_kv8 kv = jm_kv8_of(&blocked);
+    const uint16_t bad[] = { 0x7e00, 0x7c00 }; /* NaN, infinity */
+    for (size_t s = 0; s < 2 * N_SETS; s++) {
+        const struct jm_cpu_kernels *k = jm_cpu_kernels_for(sets[s / 2]);
+        jm_rng r = { .state = seed };
+        jm_random_kv8(&r, N, DIM, &rows);
+        for (int i = 0; i < HEADS * DIM; i++)
+            q[i] = jm_random_float(&r, 1);
+        if (!k)
+            continue;
+        struct jm_random_kv8 was = rows;
+        rows.dv[5 * DIM / BLOCK + 1] = bad[s % 2];
+        jm_block_kv8(&rows, N, DIM, k->k_block, &blocked);
+        k->attend8(q, HEADS, &kv, DIM, N, 1, scores, y);
+        for (int i = 0; i < HEADS * DIM; i++)
+            CU_ASSERT(isfinite(y[i]) == (i % DIM / BLOCK != 1));
+        rows = was;
+        rows.dk[17 * DIM / BLOCK + 2] = 0x7e00; /* an infinite score of one sign is only a zero */
+        jm_block_kv8(&rows, N, DIM, k->k_block, &blocked);
+        k->attend8(q, HEADS, &kv, DIM, N, 1, scores, y);
+        for (int i = 0; i < HEADS * DIM; i++)
+            CU_ASSERT(isnan(y[i]));
+        jm_block_kv8(&was, N, DIM, k->k_block, &blocked);
+        q[DIM + 3] = s % 2 ? -INFINITY : NAN;
+        k->attend8(q, HEADS, &kv, DIM, N, 1, scores, y);
+        for (int i = 0; i < HEADS * DIM; i++)
+            CU_ASSERT(isfinite(y[i]) == (i / DIM != 1));
+    }
+}
+
 int main(void)
 {
     if (getenv("JM_SEED"))
@@ -499,6 +535,7 @@ int main(void)
     CU_add_test(s, "argmax", test_argmax);
     CU_add_test(s, "quantise", test_quantise);
     CU_add_test(s, "attend", test_attend);
+    CU_add_test(s, "attend8", test_attend8);
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();

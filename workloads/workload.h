@@ -21,7 +21,7 @@ struct jm_workload_config {
     uint32_t batch;             /* sequences or pictures worked on together at most; > 0 */
     uint32_t size, steps;       /* of pictures: pixels a side, steps; 0: the model's own */
     double cfg;                 /* guidance of pictures; below 0: the model's own */
-    jm_format kv_format;        /* of the keys and values of text that are kept: JM_F32 or JM_F16 */
+    jm_format kv_format;        /* of the keys and values of text that are kept */
     uint64_t max_bytes;         /* of memory; 0: what is available */
     const struct jm_backend_ops *ops;
     jm_device *device; /* open; outlives the workload */
@@ -69,6 +69,7 @@ struct jm_workload_ops {
     const char *summary; /* one line */
     const char *model;   /* bundled model and data set that serve when none is named */
     const char *data;
+    jm_format kv_format; /* of the keys and values of text that are kept, unless told */
     jm_status (*open)(const struct jm_workload_config *cfg, jm_workload **out, jm_err *err);
     void (*close)(jm_workload *w);
     void (*info)(const jm_workload *w, struct jm_model_info *out);

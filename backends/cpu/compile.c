@@ -252,6 +252,30 @@ static const float *rope_table(jm_plan *p, uint32_t step)
     return t;
 }
 
+static jm_status take_caches(jm_plan *p, struct jm_step *s, jm_err *err)
+{
+    uint32_t dim = s->node.head_dim;
+    size_t n = (size_t)s->node.n_kv_heads * dim, width = n * jm_cpu_kv_bytes(p);
+    bool scaled = p->lim.kv_format == JM_Q8_0;
+    if (scaled && (dim % BLOCK != 0 || dim > JM_ATTEND8_DIM))
+        return jm_fail(err, JM_EUNSUPPORTED,
+                       "plan: keys and values in Q8_0 need heads of a multiple of 32 values, at "
+                       "most %d, and this model's have %u; use F16",
+                       JM_ATTEND8_DIM, dim);
+    s->k_cache = jm_cpu_take(p, p->lim.max_slots, p->head_positions, width);
+    s->v_cache = jm_cpu_take(p, p->lim.max_slots, p->head_positions, width);
+    if (scaled) {
+        width = n / BLOCK * sizeof *s->k_scale;
+        s->k_scale = jm_cpu_take(p, p->lim.max_slots, p->head_positions, width);
+        s->v_scale = jm_cpu_take(p, p->lim.max_slots, p->head_positions, width);
+    }
+    if (!s->k_cache || !s->v_cache || (scaled && (!s->k_scale || !s->v_scale)))
+        return jm_fail(err, JM_ENOMEM,
+                       "plan: no memory for %u caches of %u positions; use a smaller batch",
+                       p->lim.max_slots, p->lim.max_context);
+    return JM_OK;
+}
+
 static jm_status take_state(jm_plan *p, uint32_t i, jm_err *err)
 {
     struct jm_step *s = &p->steps[i];
@@ -280,16 +304,8 @@ static jm_status take_state(jm_plan *p, uint32_t i, jm_err *err)
     case JM_OP_ROPE:
         s->rope = rope_table(p, i);
         return s->rope ? JM_OK : jm_fail(err, JM_ENOMEM, "plan: no memory for rope tables");
-    case JM_OP_ATTENTION: {
-        size_t width = (size_t)s->node.n_kv_heads * s->node.head_dim * jm_cpu_kv_bytes(p);
-        s->k_cache = jm_cpu_take(p, p->lim.max_slots, p->head_positions, width);
-        s->v_cache = jm_cpu_take(p, p->lim.max_slots, p->head_positions, width);
-        if (!s->k_cache || !s->v_cache)
-            return jm_fail(err, JM_ENOMEM,
-                           "plan: no memory for %u caches of %u positions; use a smaller batch",
-                           p->lim.max_slots, p->lim.max_context);
-        return JM_OK;
-    }
+    case JM_OP_ATTENTION:
+        return take_caches(p, s, err);
     default:
         return JM_OK;
     }
@@ -482,8 +498,9 @@ jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limi
         return st;
     if (!lim->max_rows || !lim->max_slots || !lim->max_context)
         return jm_fail(err, JM_EUSAGE, "plan: a limit is zero");
-    if (lim->kv_format != JM_F32 && lim->kv_format != JM_F16)
-        return jm_fail(err, JM_EUNSUPPORTED, "plan: keys and values are kept in F32 or F16, not %s",
+    if (lim->kv_format != JM_F32 && lim->kv_format != JM_F16 && lim->kv_format != JM_Q8_0)
+        return jm_fail(err, JM_EUNSUPPORTED,
+                       "plan: keys and values are kept in F32, F16 or Q8_0, not %s",
                        lim->kv_format < JM_FORMAT_COUNT ? jm_format_info(lim->kv_format)->name
                                                         : "an unknown format");
     jm_plan *p = calloc(1, sizeof *p);

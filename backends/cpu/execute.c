@@ -181,6 +181,35 @@ static void run_linear(jm_plan *p, struct jm_step *s, const struct part *w)
     jm_cpu_add_bias(s, y, many, c.from, c.to);
 }
 
+/* n values, a multiple of 32 up to HALVES, as Q8_0. */
+static void to_kv8(const struct jm_cpu_kernels *k, const float *x, uint32_t n, int8_t *levels,
+                   uint16_t *scales)
+{
+    float d[HALVES / BLOCK];
+    int32_t sum[HALVES / BLOCK];
+    k->quantise(x, n, levels, d, sum);
+    k->to_half(d, scales, n / BLOCK);
+}
+
+/* The same as append, into a cache of Q8_0 that begins `at` keys or values from its start. */
+static void append8(const jm_plan *p, const struct jm_step *s, size_t at, uint32_t pos,
+                    const float *k, const float *v)
+{
+    uint32_t dim = s->node.head_dim, block = p->dev->kernels->k_block;
+    int8_t *kc = (int8_t *)s->k_cache + at, *vc = (int8_t *)s->v_cache + at, levels[HALVES];
+    uint16_t *dk = s->k_scale + at / BLOCK, *dv = s->v_scale + at / BLOCK, scales[HALVES / BLOCK];
+    for (uint32_t from = 0; from < dim; from += HALVES) {
+        uint32_t n = dim - from < HALVES ? dim - from : HALVES;
+        size_t v_at = (size_t)pos * dim + from;
+        to_kv8(p->dev->kernels, k + from, n, levels, scales);
+        for (uint32_t i = 0; i < n; i += 4)
+            memcpy(kc + jm_kv8_level(pos, from + i, dim, block), levels + i, 4);
+        for (uint32_t i = 0; i < n / BLOCK; i++)
+            dk[jm_kv8_scale(pos, from / BLOCK + i, dim, block)] = scales[i];
+        to_kv8(p->dev->kernels, v + from, n, vc + v_at, dv + v_at / BLOCK);
+    }
+}
+
 /* One row's keys and values of one head go to its position; keys interleaved by blocks. */
 static void append(const jm_plan *p, const struct jm_step *s, size_t head, uint32_t pos,
                    const float *k, const float *v)
@@ -189,6 +218,10 @@ static void append(const jm_plan *p, const struct jm_step *s, size_t head, uint3
     size_t at = head * p->head_positions * dim;
     size_t k_at = at + (size_t)(pos / block) * block * dim + pos % block;
     size_t v_at = at + (size_t)pos * dim;
+    if (p->lim.kv_format == JM_Q8_0) {
+        append8(p, s, at, pos, k, v);
+        return;
+    }
     if (p->lim.kv_format == JM_F16) {
         uint16_t *kc = (uint16_t *)s->k_cache + k_at, half[HALVES];
         for (uint32_t from = 0; from < dim; from += HALVES) {
@@ -216,11 +249,18 @@ static void prefetch(const void *k, const void *v, size_t bytes)
     }
 }
 
-/* Where the keys and values of a head begin in the caches, in bytes: row r of the batch, head h. */
+/* Where the keys and values of a head begin in the caches: row r of the batch, head h. */
 static size_t head_at(const jm_plan *p, const struct jm_node *n, uint32_t r, uint32_t h)
 {
-    return ((size_t)p->batch->slot[r] * n->n_kv_heads + h) * p->head_positions * n->head_dim *
-           jm_cpu_kv_bytes(p);
+    return ((size_t)p->batch->slot[r] * n->n_kv_heads + h) * p->head_positions * n->head_dim;
+}
+
+static void prefetch_head(const jm_plan *p, const struct jm_step *s, size_t at, uint32_t seen)
+{
+    size_t each = jm_cpu_kv_bytes(p), n = (size_t)seen * s->node.head_dim;
+    prefetch((const char *)s->k_cache + at * each, (const char *)s->v_cache + at * each, n * each);
+    if (p->lim.kv_format == JM_Q8_0)
+        prefetch(s->k_scale + at / BLOCK, s->v_scale + at / BLOCK, n / BLOCK * sizeof *s->k_scale);
 }
 
 /* The query heads of row r that share key/value head h. */
@@ -229,10 +269,14 @@ static void attend(const jm_plan *p, const struct jm_step *s, uint32_t r, uint32
 {
     const struct jm_node *n = &s->node;
     const struct jm_cpu_kernels *kernels = p->dev->kernels;
-    const void *k = (const char *)s->k_cache + head_at(p, n, r, h);
-    const void *v = (const char *)s->v_cache + head_at(p, n, r, h);
+    size_t at = head_at(p, n, r, h);
+    const void *k = (const char *)s->k_cache + at * jm_cpu_kv_bytes(p);
+    const void *v = (const char *)s->v_cache + at * jm_cpu_kv_bytes(p);
     uint32_t per_kv = n->n_heads / n->n_kv_heads, seen = p->batch->pos[r] + 1;
-    if (p->lim.kv_format == JM_F16)
+    if (p->lim.kv_format == JM_Q8_0) {
+        struct jm_kv8 kv = jm_cpu_kv8(s, at);
+        kernels->attend8(q, per_kv, &kv, n->head_dim, seen, n->scale, scratch, out);
+    } else if (p->lim.kv_format == JM_F16)
         kernels->attend16(q, per_kv, k, v, n->head_dim, seen, n->scale, scratch, out);
     else
         kernels->attend(q, per_kv, k, v, n->head_dim, seen, n->scale, scratch, out);
@@ -261,8 +305,7 @@ static void run_attention(jm_plan *p, struct jm_step *s, const struct part *w)
         if (t + 1 < tasks.to) {
             uint32_t r1 = batch_row(p, s, (t + 1) / kv);
             size_t next = head_at(p, n, r1, (t + 1) % kv);
-            prefetch((const char *)s->k_cache + next, (const char *)s->v_cache + next,
-                     ((size_t)b->pos[r1] + 1) * dim * jm_cpu_kv_bytes(p));
+            prefetch_head(p, s, next, b->pos[r1] + 1);
         }
         attend(p, s, r, h, q + (size_t)t * wide, p->scratch[w->m], s->out + (size_t)t * wide);
         if (wide % BLOCK == 0)

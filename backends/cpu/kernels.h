@@ -6,11 +6,11 @@
  *
  * What is not finite is never hidden. An input or a scale that is NaN or infinite makes each result
  * that it takes part in NaN or infinite, which of the two is not promised, and changes no other; of
- * rms_norm the whole row, of attend the head (in a value: its column), of argmax nothing, since NaN
- * loses. swiglu and gelu are NaN and infinite where the reference is; a gate below -88 may be 0.
- * Squares in rms_norm, and what linears add up, must fit in F32; the reference adds in F64. Rows
- * may lie at any address that their type allows; nothing is read behind one, but for blocks of
- * keys.
+ * rms_norm the whole row, of attend the head (in a value: its column, with Q8_0 the 32 of its
+ * scale), of argmax nothing, since NaN loses. swiglu and gelu are NaN and infinite where the
+ * reference is; a gate below -88 may be 0. Squares in rms_norm, and what linears add up, must fit
+ * in F32; the reference adds in F64. Rows may lie at any address that their type allows; nothing is
+ * read behind one, but for blocks of keys.
  */
 #ifndef JM_BACKENDS_CPU_KERNELS_H
 #define JM_BACKENDS_CPU_KERNELS_H
@@ -54,6 +54,32 @@ typedef void jm_attend16_fn(const float *q, uint32_t n_heads, const uint16_t *k,
 typedef void jm_to_half_fn(const float *x, uint16_t *y, uint32_t n);
 typedef void jm_from_half_fn(const uint16_t *x, float *y, uint32_t n);
 
+/* The same over keys and values as Q8_0: 32 of one position and head are 8-bit levels, as quantise
+ * makes them, with one scale in half precision. dim: a multiple of 32, at most JM_ATTEND8_DIM. */
+struct jm_kv8 {
+    const int8_t *k;    /* levels of keys, see jm_kv8_level */
+    const uint16_t *dk; /* their scales, see jm_kv8_scale */
+    const int8_t *v;    /* [n, dim] */
+    const uint16_t *dv; /* [n, dim / 32] */
+};
+typedef void jm_attend8_fn(const float *q, uint32_t n_heads, const struct jm_kv8 *kv, uint32_t dim,
+                           uint32_t n, float scale, float *scores, float *out);
+enum { JM_ATTEND8_DIM = 512 };
+
+/* Where level i of the key at a position lies, [position / B][dim / 4][B][4] with B = k_block: what
+ * a product of four 8-bit integers takes lies together. */
+static inline size_t jm_kv8_level(uint32_t position, uint32_t i, uint32_t dim, uint32_t k_block)
+{
+    size_t four = (size_t)(position / k_block) * (dim / 4) + i / 4;
+    return (four * k_block + position % k_block) * 4 + i % 4;
+}
+
+/* Where the scale of its levels 32 b to 32 b + 31 lies, [position / B][dim / 32][B]. */
+static inline size_t jm_kv8_scale(uint32_t position, uint32_t b, uint32_t dim, uint32_t k_block)
+{
+    return ((size_t)(position / k_block) * (dim / 32) + b) * k_block + position % k_block;
+}
+
 /* y[i] = a[i] + b[i] */
 typedef void jm_add_fn(const float *a, const float *b, float *y, size_t n);
 
@@ -85,6 +111,7 @@ struct jm_cpu_kernels {
     jm_linear_fn *linear;
     jm_attend_fn *attend;
     jm_attend16_fn *attend16;
+    jm_attend8_fn *attend8;
     jm_to_half_fn *to_half;
     jm_from_half_fn *from_half;
     jm_add_fn *add;
@@ -111,6 +138,11 @@ jm_argmax_fn jm_cpu_argmax;
 
 /* Of JM_PACK_STQ, with AVX-512 VBMI. */
 jm_linear_fn jm_avx512_linear_stq;
+
+/* AVX-512's over Q8_0; and what all its attentions share: scores [n] become exp(score - top), up to
+ * a multiple of 16, and the result is one over their sum. */
+jm_attend8_fn jm_avx512_attend8;
+float jm_avx512_soften(float *scores, uint32_t n, float top);
 
 /* Those of the other architecture are not in the build. */
 extern const struct jm_cpu_kernels jm_cpu_scalar, jm_cpu_avx2, jm_cpu_avx_vnni, jm_cpu_avx512,

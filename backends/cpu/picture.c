@@ -89,6 +89,8 @@ static jm_status prepare_attend(jm_plan *p, struct jm_step *s, jm_err *err)
         if (f->node.op == JM_OP_ATTENTION && f->node.cache == s->node.cache) {
             s->k_cache = f->k_cache;
             s->v_cache = f->v_cache;
+            s->k_scale = f->k_scale;
+            s->v_scale = f->v_scale;
         }
     }
     if (!p->lim.max_runs || p->lim.max_runs > p->lim.max_rows)
@@ -339,6 +341,23 @@ static struct run run_at(const jm_plan *p, const struct jm_node *n, uint32_t i)
     return u;
 }
 
+/* The first positions of a head in a Q8_0 cache, as f32: keys as those of F32 lie, and values. */
+static void decode8(const struct jm_kv8 *c, uint32_t positions, uint32_t dim, uint32_t block,
+                    float *k, float *v)
+{
+    for (uint32_t pos = 0; pos < positions; pos++) {
+        float *kp = k + (size_t)(pos / block) * block * dim + pos % block;
+        float *vp = v + (size_t)pos * dim;
+        const int8_t *levels = c->v + (size_t)pos * dim;
+        const uint16_t *scales = c->dv + (size_t)pos * (dim / 32);
+        for (uint32_t i = 0; i < dim; i++) {
+            float dk = jm_f16_to_f32(c->dk[jm_kv8_scale(pos, i / 32, dim, block)]);
+            kp[(size_t)i * block] = dk * (float)c->k[jm_kv8_level(pos, i, dim, block)];
+            vp[i] = jm_f16_to_f32(scales[i / 32]) * (float)levels[i];
+        }
+    }
+}
+
 /* n keys or values of a cache from number `at` on, as f32. */
 static void copy_cache(const jm_plan *p, const void *cache, size_t at, float *to, size_t n)
 {
@@ -358,8 +377,13 @@ static void lay_out_head(const jm_plan *p, const struct jm_step *s, const struct
     float *kr = p->run_k + u->at + h * u->head, *vr = p->run_v + u->at + h * u->head;
     const float *k = p->steps[n->in[1]].out + u->first * width + (size_t)h * dim;
     const float *v = p->steps[n->in[2]].out + u->first * width + (size_t)h * dim;
-    copy_cache(p, s->k_cache, from, kr, blocks * block * dim);
-    copy_cache(p, s->v_cache, from, vr, (size_t)u->prefix * dim);
+    if (p->lim.kv_format == JM_Q8_0) {
+        struct jm_kv8 c = jm_cpu_kv8(s, from);
+        decode8(&c, u->prefix, dim, block, kr, vr);
+    } else {
+        copy_cache(p, s->k_cache, from, kr, blocks * block * dim);
+        copy_cache(p, s->v_cache, from, vr, (size_t)u->prefix * dim);
+    }
     for (uint32_t r = 0; r < u->rows; r++) {
         size_t pos = (size_t)u->prefix + r;
         float *kp = kr + pos / block * block * dim + pos % block;

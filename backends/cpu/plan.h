@@ -32,11 +32,12 @@ struct jm_step {
     int32_t *sum16;
     int16_t *q16; /* with quantise16 */
     float *d16;
-    void *k_cache, *v_cache; /* ATTENTION: [max_slots, n_kv_heads, head_positions, head_dim] of
-                              * lim.kv_format; keys of k_block positions lie interleaved, see
-                              * kernels.h */
-    const float *rope;       /* ROPE: [max_context, head_dim], see jm_rope_fn; owned by plan;
-                              * ROPE_PART: [positions, part] */
+    void *k_cache, *v_cache;     /* ATTENTION: [max_slots, n_kv_heads, head_positions, head_dim] of
+                                  * lim.kv_format, of Q8_0 the levels; keys of k_block positions lie
+                                  * interleaved, see kernels.h */
+    uint16_t *k_scale, *v_scale; /* with Q8_0: one for 32 levels */
+    const float *rope;           /* ROPE: [max_context, head_dim], see jm_rope_fn; owned by plan;
+                                  * ROPE_PART: [positions, part] */
 };
 
 struct jm_plan {
@@ -69,10 +70,21 @@ struct jm_plan {
     struct jm_cpu_profile *profile; /* NULL: nothing is timed; owned */
 };
 
-/* Bytes of a key or value in the caches. */
+/* Bytes from one key or value in the caches to the next; of Q8_0 of its level. */
 static inline size_t jm_cpu_kv_bytes(const jm_plan *p)
 {
-    return p->lim.kv_format == JM_F16 ? sizeof(uint16_t) : sizeof(float);
+    return p->lim.kv_format == JM_Q8_0  ? sizeof(int8_t)
+           : p->lim.kv_format == JM_F16 ? sizeof(uint16_t)
+                                        : sizeof(float);
+}
+
+/* The part of a Q8_0 cache that begins `at` keys or values from its start, a multiple of 32. */
+static inline struct jm_kv8 jm_cpu_kv8(const struct jm_step *s, size_t at)
+{
+    return (struct jm_kv8){ .k = (const int8_t *)s->k_cache + at,
+                            .dk = s->k_scale + at / 32,
+                            .v = (const int8_t *)s->v_cache + at,
+                            .dv = s->v_scale + at / 32 };
 }
 
 /* n * m * each zeroed bytes that plan_close frees. NULL: out of memory, or too many. */

@@ -96,6 +96,12 @@ static void linear_work(const struct jm_step *s, const struct jm_tally *t, struc
                                                 : JM_ROOF_F32;
 }
 
+/* One position's keys and values of all heads of a node, in the caches. */
+static double kv_bytes(const jm_plan *p, const struct jm_node *n)
+{
+    return 2 * (double)jm_format_row_bytes(p->lim.kv_format, (size_t)n->n_kv_heads * n->head_dim);
+}
+
 /* A score: dim multiplications and additions for q.k and as many for its share of v; largest,
  * difference, exponential and sum. Keys and values are read once for each batch, those of new rows
  * written. */
@@ -104,10 +110,9 @@ static void attention_work(const jm_plan *p, const struct jm_step *s, const stru
 {
     const struct jm_node *n = &s->node;
     double width = (double)n->n_kv_heads * n->head_dim;
-    double entry = width * 2 * (double)jm_cpu_kv_bytes(p);
     double rows = (double)t->rows[n->rows];
     out->operations = (double)t->seen[n->rows] * n->n_heads * 4 * (n->head_dim + 1.0);
-    out->bytes = entry * (double)(t->positions + t->rows[JM_ROWS_ALL]) +
+    out->bytes = kv_bytes(p, n) * (double)(t->positions + t->rows[JM_ROWS_ALL]) +
                  (double)t->rows[JM_ROWS_ALL] * 2 * width * sizeof *s->out + rows * row_bytes(s) +
                  rows * n->cols * sizeof *s->out;
 }
@@ -119,9 +124,8 @@ static void attend_run_work(const jm_plan *p, const struct jm_step *s, const str
     const struct jm_node *n = &s->node;
     double width = (double)n->n_kv_heads * n->head_dim, rows = (double)t->rows[JM_ROWS_ALL];
     out->operations = (double)t->run_seen * n->n_heads * 4 * (n->head_dim + 1.0);
-    out->bytes =
-        2 * (double)t->run_positions * width * (double)(jm_cpu_kv_bytes(p) + 2 * sizeof(float)) +
-        rows * row_bytes(s) + rows * n->cols * sizeof *s->out;
+    out->bytes = (double)t->run_positions * (kv_bytes(p, n) + 2 * width * 2 * sizeof(float)) +
+                 rows * row_bytes(s) + rows * n->cols * sizeof *s->out;
 }
 
 /* Operations a value of a step that does the same with each. */
@@ -175,7 +179,7 @@ static double walked_bytes(const jm_plan *p, uint32_t entry, const struct jm_tal
     double bytes = 0, batches = (double)t->batches;
     for (uint32_t i = 0; i < p->n_steps; i++) {
         const struct jm_step *s = &p->steps[i];
-        double kv = (double)s->node.n_kv_heads * s->node.head_dim * 2 * (double)jm_cpu_kv_bytes(p);
+        double kv = kv_bytes(p, &s->node);
         if (s->node.entry != entry)
             continue;
         if (s->node.op == JM_OP_LINEAR)

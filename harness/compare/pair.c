@@ -13,27 +13,17 @@
 
 /* What, where, how. */
 static const char *const keys[] = {
-    "workload",
-    "model",
-    "model_sha256",
-    "weight_format",
-    "weights",
-    "data_set",
-    "data_sha256",
-    "languages",
-    "picture_settings",
-    "host_cpu",
-    "backend",
-    "device",
-    "simd",
-    "threads",
-    "scenario",
-    "batch",
-    "samples_per_query",
-    "target_qps",
-    "bound_latency_ms",
-    "bound_ttft_ms",
-    "bound_tpot_ms",
+    "workload",      "model",
+    "model_sha256",  "weight_format",
+    "weights",       "kv_format",
+    "data_set",      "data_sha256",
+    "languages",     "picture_settings",
+    "host_cpu",      "backend",
+    "device",        "simd",
+    "threads",       "scenario",
+    "batch",         "samples_per_query",
+    "target_qps",    "bound_latency_ms",
+    "bound_ttft_ms", "bound_tpot_ms",
 };
 
 /* May differ within a pair, and is said when it does. */
@@ -81,13 +71,14 @@ static jm_status choose_keys(const char *across, struct jm_pairing *p, jm_err *e
                !(strlen(keys[i]) == n && memcmp(keys[i], s, n) == 0))
             i++;
         if (i == sizeof keys / sizeof *keys)
-            return jm_fail(err, JM_EUSAGE,
-                           "--across: runs are not paired by '%.*s'; they are by workload, model, "
-                           "model_sha256, weight_format, weights, data_set, data_sha256, "
-                           "languages, picture_settings, host_cpu, backend, device, simd, threads, "
-                           "scenario, batch, and what "
-                           "bounds the load",
-                           (int)(n < 64 ? n : 64), s);
+            return jm_fail(
+                err, JM_EUSAGE,
+                "--across: runs are not paired by '%.*s'; they are by workload, model, "
+                "model_sha256, weight_format, weights, kv_format, data_set, data_sha256, "
+                "languages, picture_settings, host_cpu, backend, device, simd, threads, "
+                "scenario, batch, and what "
+                "bounds the load",
+                (int)(n < 64 ? n : 64), s);
         s += n + (s[n] == ',');
     }
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
@@ -253,7 +244,7 @@ void jm_pair_title(const struct jm_pairing *all, const struct jm_pair *p, char o
 {
     static const char *const always[] = { "model", "weight_format", "scenario" };
     static const char *const telling[] = {
-        "workload", "data_set", "languages", "picture_settings",  "backend",   "device",
+        "workload", "data_set", "languages", "picture_settings",  "kv_format", "backend", "device",
         "simd",     "threads",  "batch",     "samples_per_query", "target_qps"
     };
     char text[JM_TEXT_BYTES];

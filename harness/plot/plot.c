@@ -18,10 +18,13 @@ void jm_plot_clean(char *s)
 
 void jm_plot_label(const struct jm_table *t, size_t r, char out[JM_PLOT_LABEL])
 {
-    bool model = t->name_models, backend = jm_table_varies(t, "backend");
+    bool model = t->name_models, backend = jm_table_varies(t, "backend"),
+         kv = jm_table_varies(t, "kv_format") && *jm_table_text(t, r, "kv_format");
 
-    snprintf(out, JM_PLOT_LABEL, "%.30s%s%.20s%s%.20s", model ? jm_table_text(t, r, "model") : "",
-             model ? " " : "", jm_table_text(t, r, "weight_format"), backend ? " " : "",
+    snprintf(out, JM_PLOT_LABEL, "%.30s%s%.20s%s%.8s%s%.20s",
+             model ? jm_table_text(t, r, "model") : "", model ? " " : "",
+             jm_table_text(t, r, "weight_format"), kv ? " KV " : "",
+             kv ? jm_table_text(t, r, "kv_format") : "", backend ? " " : "",
              backend ? jm_table_text(t, r, "backend") : "");
     jm_plot_clean(out);
 }

@@ -37,6 +37,7 @@ enum { JM_SCHEMA_VERSION = 4, JM_TEXT_BYTES = 256 };
     D(bits_per_weight_block, "bit", "bits a weight of that format") \
     D(bits_per_weight_file, "bit", "file size over parameters") \
     T(weights, "", "real or synthetic") \
+    T(kv_format, "", "format of the keys and values of text that are kept") \
     T(data_set, "", "name of the data set") \
     T(data_sha256, "", "SHA-256 of the data file") \
     T(languages, "", "target languages asked for, in order; empty: all") \

@@ -266,6 +266,7 @@ static jm_status prepare(jm_workload *w, const struct jm_workload_config *cfg, j
     if (cfg->cfg >= 0)
         w->how.cfg = (float)cfg->cfg;
     w->kit.model.max_bytes = cfg->max_bytes;
+    w->kit.model.kv_format = cfg->kv_format;
     st = encode_captions(w, &context, err);
     if (st == JM_OK)
         st = jm_u1_compile(&w->kit.model, w->batch, context, &w->how, err);
@@ -497,6 +498,7 @@ const struct jm_workload_ops jm_imagegen_workload = {
     .summary = "draw small pictures of captions; quality by SSIM, PSNR and agreement with captions",
     .model = "tiny-u1-f16.gguf",
     .data = "u1-emoji.csv",
+    .kv_format = JM_F32,
     .open = imagegen_open,
     .close = imagegen_close,
     .info = imagegen_info,

@@ -95,7 +95,8 @@ jm_status jm_u1_compile(jm_u1_model *m, uint32_t pictures, uint32_t context,
     m->limits = (struct jm_limits){ .max_rows = rows > cells ? rows : cells,
                                     .max_slots = pictures + 1,
                                     .max_context = context,
-                                    .max_side = across > down ? across : down };
+                                    .max_side = across > down ? across : down,
+                                    .kv_format = m->kv_format };
     m->limits.max_runs = 2 * pictures < m->limits.max_rows ? 2 * pictures : m->limits.max_rows;
     m->limits.max_bytes = m->max_bytes;
     m->limits.other_bytes = m->other_bytes = painter_bytes(m, pictures, largest);

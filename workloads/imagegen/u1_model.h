@@ -23,8 +23,9 @@ typedef struct jm_u1_model {
     struct jm_neo params;
     jm_graph *graph; /* until compile */
     const struct jm_backend_ops *ops;
-    jm_device *device; /* the caller's */
-    jm_plan *plan;     /* after compile */
+    jm_device *device;   /* the caller's */
+    jm_plan *plan;       /* after compile */
+    jm_format kv_format; /* of a prompt's keys and values; F32 unless set before compile */
     struct jm_limits limits;
     uint32_t max_pictures, max_cells; /* after compile */
     uint64_t max_bytes;               /* of memory, to be set before compile; 0: what there is */

@@ -466,6 +466,7 @@ const struct jm_workload_ops jm_translate_workload = {
     .summary = "translate short texts with a language model; quality by chrF2++ and BLEU",
     .model = "tiny-mt-f16.gguf",
     .data = "jm-ui.csv",
+    .kv_format = JM_F16,
     .open = translate_open,
     .close = translate_close,
     .info = translate_info,

@@ -33,7 +33,7 @@ static void on_token(void *user, uint32_t id, uint32_t token)
         t->piece(t->user, t->out, n);
 }
 
-static jm_status prepare(jm_translator *t, uint32_t batch, jm_err *err)
+static jm_status prepare(jm_translator *t, uint32_t batch, jm_format kv, jm_err *err)
 {
     uint32_t context = t->model.params.context;
     struct jm_engine_events ev = { .user = t, .token = on_token };
@@ -41,13 +41,14 @@ static jm_status prepare(jm_translator *t, uint32_t batch, jm_err *err)
     if (!jm_mul_size(t->model.longest_token, 3, &bytes) || !jm_add_size(bytes, 12, &bytes) ||
         !(t->out = malloc(bytes)))
         return jm_fail(err, JM_ENOMEM, "translator: out of memory");
-    jm_status st = jm_mt_compile(&t->model, batch, context < LINE_CONTEXT ? context : LINE_CONTEXT,
-                                 JM_F16, err);
+    jm_status st =
+        jm_mt_compile(&t->model, batch, context < LINE_CONTEXT ? context : LINE_CONTEXT, kv, err);
     return st == JM_OK ? jm_mt_engine(&t->model, batch, &ev, &t->engine, err) : st;
 }
 
 jm_status jm_translator_open(const char *model_path, const struct jm_backend_ops *ops,
-                             jm_device *device, uint32_t batch, jm_translator **out, jm_err *err)
+                             jm_device *device, uint32_t batch, jm_format kv, jm_translator **out,
+                             jm_err *err)
 {
     *out = NULL;
     jm_translator *t = calloc(1, sizeof *t);
@@ -55,7 +56,7 @@ jm_status jm_translator_open(const char *model_path, const struct jm_backend_ops
         return jm_fail(err, JM_ENOMEM, "translator: out of memory");
     jm_status st = jm_mt_open(model_path, ops, device, &t->model, err);
     if (st == JM_OK)
-        st = prepare(t, batch, err);
+        st = prepare(t, batch, kv, err);
     if (st != JM_OK) {
         jm_translator_close(t);
         return st;

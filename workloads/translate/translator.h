@@ -15,9 +15,11 @@ typedef struct jm_translator jm_translator;
 typedef void jm_translate_fn(void *user, const char *utf8, size_t n);
 
 /* device stays the caller's, open until close. batch: sequences the plan is made for, > 0; a line
- * at a time needs 1. *out is NULL on failure. Errors as jm_mt_open and jm_mt_compile. */
+ * at a time needs 1. kv: format of the keys and values kept. *out is NULL on failure. Errors as
+ * jm_mt_open and jm_mt_compile. */
 jm_status jm_translator_open(const char *model_path, const struct jm_backend_ops *ops,
-                             jm_device *device, uint32_t batch, jm_translator **out, jm_err *err);
+                             jm_device *device, uint32_t batch, jm_format kv, jm_translator **out,
+                             jm_err *err);
 struct jm_plan_memory jm_translator_memory(const jm_translator *t);
 void jm_translator_close(jm_translator *t); /* takes NULL */
 

@@ -18,6 +18,7 @@ enum { LANES = 8, BLOCK = 32 };
 /* The same in both sets. */
 jm_attend_fn jm_avx2_attend;
 jm_attend16_fn jm_avx2_attend16;
+jm_attend8_fn jm_avx2_attend8;
 jm_to_half_fn jm_avx2_to_half;
 jm_from_half_fn jm_avx2_from_half;
 jm_add_fn jm_avx2_add;
@@ -394,9 +395,10 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
     {                                                                                              \
         .isa = set_name, .pack = { .group = LANES, .f16 = JM_PACK_F16 }, .k_block = 1,             \
         .linear = linear, .attend = jm_avx2_attend, .attend16 = jm_avx2_attend16,                  \
-        .to_half = jm_avx2_to_half, .from_half = jm_avx2_from_half, .add = jm_avx2_add,            \
-        .swiglu = jm_avx2_swiglu, .gelu = jm_cpu_gelu, .rms_norm = jm_cpu_rms_norm,                \
-        .rope = jm_cpu_rope, .argmax = jm_cpu_argmax, .quantise = jm_cpu_quantise                  \
+        .attend8 = jm_avx2_attend8, .to_half = jm_avx2_to_half, .from_half = jm_avx2_from_half,    \
+        .add = jm_avx2_add, .swiglu = jm_avx2_swiglu, .gelu = jm_cpu_gelu,                         \
+        .rms_norm = jm_cpu_rms_norm, .rope = jm_cpu_rope, .argmax = jm_cpu_argmax,                 \
+        .quantise = jm_cpu_quantise                                                                \
     }
 
 #endif

@@ -593,8 +593,7 @@ INLINE void score_keys(const float *q, const void *k, uint32_t dim, uint32_t n, 
         top[h] = _mm512_reduce_max_ps(largest[h]);
 }
 
-/* scores become exp(score - top); returns one over their sum. */
-INLINE float soften(float *scores, uint32_t n, float top)
+float jm_avx512_soften(float *scores, uint32_t n, float top)
 {
     __m512 total = _mm512_setzero_ps();
     for (uint32_t p = 0; p < n; p += LANES) {
@@ -649,7 +648,7 @@ INLINE void attend_heads(const float *q, const void *k, const void *v, uint32_t 
     score_keys(q, k, dim, n, scale, scores, ld, top, H, half);
     UNROLL(4)
     for (int h = 0; h < H; h++)
-        inverse[h] = soften(scores + (size_t)h * ld, n, top[h]);
+        inverse[h] = jm_avx512_soften(scores + (size_t)h * ld, n, top[h]);
     weigh_values(v, dim, n, scores, ld, inverse, out, H, half);
 }
 
@@ -795,9 +794,9 @@ static void linear_vbmi(const struct jm_packed *w, const struct jm_acts *x, uint
 
 /* What both sets have. */
 #define SET                                                                                        \
-    .attend = attend, .attend16 = attend16, .to_half = to_half, .from_half = from_half,            \
-    .add = add, .swiglu = swiglu, .gelu = gelu, .rms_norm = rms_norm, .rope = rope,                \
-    .argmax = argmax, .quantise = quantise, .quantise16 = quantise16
+    .attend = attend, .attend16 = attend16, .attend8 = jm_avx512_attend8, .to_half = to_half,      \
+    .from_half = from_half, .add = add, .swiglu = swiglu, .gelu = gelu, .rms_norm = rms_norm,      \
+    .rope = rope, .argmax = argmax, .quantise = quantise, .quantise16 = quantise16
 
 const struct jm_cpu_kernels jm_cpu_avx512 = {
     .isa = "avx512",

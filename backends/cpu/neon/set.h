@@ -485,23 +485,92 @@ INLINE void weigh_values(const void *v, uint32_t dim, uint32_t n, const float *s
     }
 }
 
+/* scores become exp(score - the largest); returns one over their sum. */
+static float soften(float *scores, uint32_t n)
+{
+    float largest = -INFINITY, total = 0;
+    for (uint32_t p = 0; p < n; p++)
+        largest = scores[p] > largest ? scores[p] : largest;
+    for (uint32_t p = 0; p < n; p += LANES) {
+        const uint32_t left = n - p < LANES ? n - p : LANES;
+        store_some(scores + p,
+                   exp_f32(vsubq_f32(load_some(scores + p, left), vdupq_n_f32(largest))), left);
+    }
+    for (uint32_t p = 0; p < n; p++)
+        total += scores[p];
+    return 1.0f / total;
+}
+
 INLINE void attend_all(const float *q, uint32_t n_heads, const void *k, const void *v, uint32_t dim,
                        uint32_t n, float scale, float *scores, float *out, const int half)
 {
     for (uint32_t h = 0; h < n_heads; h++, q += dim, out += dim) {
-        float largest = -INFINITY, total = 0;
-        for (uint32_t p = 0; p < n; p++) {
-            scores[p] = dot(q, k, (size_t)p * dim, dim, half) * scale;
-            largest = scores[p] > largest ? scores[p] : largest;
-        }
-        for (uint32_t p = 0; p < n; p += LANES) {
-            const uint32_t left = n - p < LANES ? n - p : LANES;
-            store_some(scores + p,
-                       exp_f32(vsubq_f32(load_some(scores + p, left), vdupq_n_f32(largest))), left);
-        }
         for (uint32_t p = 0; p < n; p++)
-            total += scores[p];
-        weigh_values(v, dim, n, scores, 1.0f / total, out, half);
+            scores[p] = dot(q, k, (size_t)p * dim, dim, half) * scale;
+        weigh_values(v, dim, n, scores, soften(scores, n), out, half);
+    }
+}
+
+/* Eight levels of a Q8_0 cache. */
+INLINE void levels_of(const int8_t *p, float32x4_t x[2])
+{
+    const int16x8_t wide = vmovl_s8(vld1_s8(p));
+    x[0] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+    x[1] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(wide)));
+}
+
+/* a [dim] and one key, whose scales are d: the products of 32 are summed before they are scaled. */
+INLINE float dot8(const float *a, const int8_t *k, const uint16_t *d, uint32_t dim)
+{
+    float32x4_t s0 = vdupq_n_f32(0), s1 = s0;
+    for (uint32_t b = 0; b < dim / BLOCK; b++, a += BLOCK, k += BLOCK) {
+        float32x4_t t0 = vdupq_n_f32(0), t1 = t0, x[2];
+#pragma GCC unroll 4
+        for (int i = 0; i < BLOCK; i += 2 * LANES) {
+            levels_of(k + i, x);
+            t0 = vfmaq_f32(t0, vld1q_f32(a + i), x[0]);
+            t1 = vfmaq_f32(t1, vld1q_f32(a + i + LANES), x[1]);
+        }
+        const float scale = one_kv(d, b, 1);
+        s0 = vfmaq_n_f32(s0, t0, scale);
+        s1 = vfmaq_n_f32(s1, t1, scale);
+    }
+    return vaddvq_f32(vaddq_f32(s0, s1));
+}
+
+/* out [32] = sum of scores[p] * v[p] * inverse, of one block of columns. */
+INLINE void weigh_block(const int8_t *v, const uint16_t *d, uint32_t dim, uint32_t n,
+                        const float *scores, float inverse, float *out)
+{
+    float32x4_t s[8];
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++)
+        s[j] = vdupq_n_f32(0);
+    for (uint32_t p = 0; p < n; p++, v += dim, d += dim / BLOCK) {
+        const float e = scores[p] * one_kv(d, 0, 1);
+#pragma GCC unroll 4
+        for (int j = 0; j < 8; j += 2) {
+            float32x4_t x[2];
+            levels_of(v + j * LANES, x);
+            s[j] = vfmaq_n_f32(s[j], x[0], e);
+            s[j + 1] = vfmaq_n_f32(s[j + 1], x[1], e);
+        }
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++)
+        vst1q_f32(out + j * LANES, vmulq_n_f32(s[j], inverse));
+}
+
+static void attend8(const float *q, uint32_t n_heads, const struct jm_kv8 *kv, uint32_t dim,
+                    uint32_t n, float scale, float *scores, float *out)
+{
+    const uint32_t blocks = dim / BLOCK;
+    for (uint32_t h = 0; h < n_heads; h++, q += dim, out += dim) {
+        for (uint32_t p = 0; p < n; p++)
+            scores[p] = dot8(q, kv->k + (size_t)p * dim, kv->dk + (size_t)p * blocks, dim) * scale;
+        const float inverse = soften(scores, n);
+        for (uint32_t b = 0; b < blocks; b++)
+            weigh_block(kv->v + b * BLOCK, kv->dv + b, dim, n, scores, inverse, out + b * BLOCK);
     }
 }
 
@@ -599,9 +668,10 @@ static void quantise(const float *x, uint32_t cols, int8_t *q, float *d, int32_t
 #define JM_NEON_SET(set_name)                                                                      \
     {                                                                                              \
         .isa = set_name, .pack = { .group = GROUP, .f16 = JM_PACK_F16 }, .k_block = 1,             \
-        .linear = linear, .attend = attend, .attend16 = attend16, .to_half = to_half,              \
-        .from_half = from_half, .add = add, .swiglu = swiglu, .gelu = jm_cpu_gelu,                 \
-        .rms_norm = rms_norm, .rope = rope, .argmax = jm_cpu_argmax, .quantise = quantise          \
+        .linear = linear, .attend = attend, .attend16 = attend16, .attend8 = attend8,              \
+        .to_half = to_half, .from_half = from_half, .add = add, .swiglu = swiglu,                  \
+        .gelu = jm_cpu_gelu, .rms_norm = rms_norm, .rope = rope, .argmax = jm_cpu_argmax,          \
+        .quantise = quantise                                                                       \
     }
 
 #endif

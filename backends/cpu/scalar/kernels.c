@@ -61,21 +61,30 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
     }
 }
 
-/* Number `at` of a cache of keys or values, in f32 or f16. */
-static double kv(const void *cache, size_t at, bool half)
+/* Keys or values of one head. */
+struct cache {
+    const void *data;
+    const uint16_t *scale; /* of Q8_0: one for 32 levels */
+    jm_format format;      /* F32, F16 or Q8_0 */
+};
+
+static double kv(struct cache c, size_t at)
 {
-    return half ? jm_f16_to_f32(((const uint16_t *)cache)[at]) : ((const float *)cache)[at];
+    if (c.format == JM_Q8_0)
+        return (double)jm_f16_to_f32(c.scale[at / 32]) * ((const int8_t *)c.data)[at];
+    return c.format == JM_F16 ? jm_f16_to_f32(((const uint16_t *)c.data)[at])
+                              : ((const float *)c.data)[at];
 }
 
 /* Softmax with the largest score taken off first, so that exp cannot overflow. */
-static void attend_head(const float *q, const void *k, const void *v, bool half, uint32_t dim,
-                        uint32_t n, float scale, float *scores, float *out)
+static void attend_head(const float *q, struct cache k, struct cache v, uint32_t dim, uint32_t n,
+                        float scale, float *scores, float *out)
 {
     double largest = -INFINITY, total = 0;
     for (uint32_t p = 0; p < n; p++) {
         double s = 0;
         for (uint32_t i = 0; i < dim; i++)
-            s += q[i] * kv(k, (size_t)p * dim + i, half);
+            s += q[i] * kv(k, (size_t)p * dim + i);
         scores[p] = (float)(s * scale);
         largest = fmax(largest, scores[p]);
     }
@@ -87,7 +96,7 @@ static void attend_head(const float *q, const void *k, const void *v, bool half,
     for (uint32_t i = 0; i < dim; i++) {
         double s = 0;
         for (uint32_t p = 0; p < n; p++)
-            s += scores[p] * kv(v, (size_t)p * dim + i, half);
+            s += scores[p] * kv(v, (size_t)p * dim + i);
         out[i] = (float)(s / total);
     }
 }
@@ -95,15 +104,26 @@ static void attend_head(const float *q, const void *k, const void *v, bool half,
 static void attend(const float *q, uint32_t n_heads, const float *k, const float *v, uint32_t dim,
                    uint32_t n, float scale, float *scores, float *out)
 {
+    struct cache keys = { .data = k, .format = JM_F32 }, values = { .data = v, .format = JM_F32 };
     for (uint32_t h = 0; h < n_heads; h++, q += dim, out += dim)
-        attend_head(q, k, v, false, dim, n, scale, scores, out);
+        attend_head(q, keys, values, dim, n, scale, scores, out);
 }
 
 static void attend16(const float *q, uint32_t n_heads, const uint16_t *k, const uint16_t *v,
                      uint32_t dim, uint32_t n, float scale, float *scores, float *out)
 {
+    struct cache keys = { .data = k, .format = JM_F16 }, values = { .data = v, .format = JM_F16 };
     for (uint32_t h = 0; h < n_heads; h++, q += dim, out += dim)
-        attend_head(q, k, v, true, dim, n, scale, scores, out);
+        attend_head(q, keys, values, dim, n, scale, scores, out);
+}
+
+static void attend8(const float *q, uint32_t n_heads, const struct jm_kv8 *kv8, uint32_t dim,
+                    uint32_t n, float scale, float *scores, float *out)
+{
+    struct cache keys = { .data = kv8->k, .scale = kv8->dk, .format = JM_Q8_0 },
+                 values = { .data = kv8->v, .scale = kv8->dv, .format = JM_Q8_0 };
+    for (uint32_t h = 0; h < n_heads; h++, q += dim, out += dim)
+        attend_head(q, keys, values, dim, n, scale, scores, out);
 }
 
 static void add(const float *a, const float *b, float *y, size_t n)
@@ -226,6 +246,7 @@ const struct jm_cpu_kernels jm_cpu_scalar = {
     .linear = linear,
     .attend = attend,
     .attend16 = attend16,
+    .attend8 = attend8,
     .to_half = to_half,
     .from_half = from_half,
     .add = add,
