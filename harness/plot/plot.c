@@ -16,17 +16,33 @@ void jm_plot_clean(char *s)
             *s = ' ';
 }
 
+static bool is_synthetic(const struct jm_table *t, size_t r)
+{
+    return strcmp(jm_table_text(t, r, "weights"), "synthetic") == 0;
+}
+
 void jm_plot_label(const struct jm_table *t, size_t r, char out[JM_PLOT_LABEL])
 {
     bool model = t->name_models, backend = jm_table_varies(t, "backend"),
-         kv = jm_table_varies(t, "kv_format") && *jm_table_text(t, r, "kv_format");
+         kv = jm_table_varies(t, "kv_format") && *jm_table_text(t, r, "kv_format"),
+         made_up = is_synthetic(t, r) && jm_table_varies(t, "weights");
 
-    snprintf(out, JM_PLOT_LABEL, "%.30s%s%.20s%s%.8s%s%.20s",
+    snprintf(out, JM_PLOT_LABEL, "%.30s%s%.20s%s%.8s%s%.20s%s",
              model ? jm_table_text(t, r, "model") : "", model ? " " : "",
              jm_table_text(t, r, "weight_format"), kv ? " KV " : "",
              kv ? jm_table_text(t, r, "kv_format") : "", backend ? " " : "",
-             backend ? jm_table_text(t, r, "backend") : "");
+             backend ? jm_table_text(t, r, "backend") : "", made_up ? " synthetic" : "");
     jm_plot_clean(out);
+}
+
+const char *jm_plot_weights_note(const struct jm_table *t)
+{
+    size_t synthetic = 0;
+    for (size_t r = 1; r < t->rows; r++)
+        synthetic += is_synthetic(t, r);
+    return synthetic == 0                 ? ""
+           : synthetic == jm_plot_runs(t) ? " (synthetic weights)"
+                                          : " (some weights synthetic)";
 }
 
 void jm_plot_values(const struct jm_table *t, const char *column, char *out, size_t room)
