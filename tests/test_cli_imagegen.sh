@@ -50,7 +50,7 @@ wants quality_metric '^SSIM$'
 wants quality_value '^(1|0\.99[0-9]*)$'
 wants quality_valid '^yes$'
 wants quality_agreement '^$'
-folder=$(column record_dir)
+folder=$dir/r/$(column record_dir)
 [ "$(ls "$folder/answers")" = "$(printf '0.png\n1.png\n2.png')" ] || fail "answers: $(ls "$folder")"
 grep -q '^1,"de","rose"' "$folder/captions.csv" || fail "captions: $(cat "$folder/captions.csv")"
 [ "$(ls "$dir"/r/references/*/ | wc -l)" -eq 3 ] || fail "references: $(ls "$dir/r/references")"
@@ -62,7 +62,7 @@ wants quality_value '^0\.[0-9]+$'
 wants quality_psnr_db '^[3-9][0-9]\.'
 run 0 'yes|unknown' --scenario offline --batch 1
 first=$(cut -d, -f2,9 "$folder/samples.csv" | sort)
-second=$(cut -d, -f2,9 "$(column record_dir)/samples.csv" | sort)
+second=$(cut -d, -f2,9 "$dir/r/$(column record_dir)/samples.csv" | sort)
 [ "$first" = "$second" ] || fail "batch 1 and 2 draw different pictures"
 
 run 0 'yes|unknown' --scenario offline --languages de,zh --reference none --min-queries 2
@@ -115,6 +115,16 @@ printf 'id,lang,text\na,en,Save\na,de,Speichern\n' >"$dir/text.csv"
 grep -q 'pictures per second' "$dir/plots/throughput-imagegen.svg" || fail "no pictures per second"
 grep -q 'tokens per second' "$dir/plots/throughput-translate.svg" || fail "no tokens per second"
 grep -q 'red apple' "$dir/plots/pictures-imagegen.svg" || fail "the grid has no captions"
+# Results that were moved still have their folders, also those with names from where they were made.
+mv "$dir/r" "$dir/moved"
+"$bin" plot "$dir/moved/single.csv" -o "$dir/plots2" >"$dir/out" 2>&1 || fail "plot of moved results failed:"
+grep -q 'red apple' "$dir/plots2/pictures-imagegen.svg" || fail "moved pictures are not found"
+grep -q 'latency of a query' "$dir/plots2/latency-imagegen.svg" || fail "moved samples are not found"
+sed -i 's|"single/\([^"/]*\)"|"gone/r/single/\1"|' "$dir/moved/single.csv"
+grep -q 'gone/r/single' "$dir/moved/single.csv" || fail "record_dir is not single/RUN"
+"$bin" plot "$dir/moved/single.csv" -o "$dir/plots3" >"$dir/out" 2>&1 || fail "plot of older results failed:"
+grep -q 'red apple' "$dir/plots3/pictures-imagegen.svg" || fail "older pictures are not found"
+mv "$dir/moved" "$dir/r"
 [ ! -e "$dir/plots/throughput.svg" ] || fail "a plot of both workloads in one"
 
 printf 'id,lang,text\na,en, \n' >"$dir/three.csv"

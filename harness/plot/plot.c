@@ -71,16 +71,30 @@ void jm_plot_values(const struct jm_table *t, const char *column, char *out, siz
     jm_plot_clean(out);
 }
 
+/* Where the last two names of a path begin. */
+static const char *last_two(const char *path)
+{
+    const char *at = path + strlen(path);
+    for (int slashes = 0; at > path; at--) {
+        slashes += at[-1] == '/';
+        if (slashes == 2)
+            break;
+    }
+    return at;
+}
+
 char *jm_plot_folder(const struct jm_plot_job *j, size_t r)
 {
     const char *dir = jm_table_text(j->t, r, "record_dir"), *slash = strrchr(j->csv, '/');
-    int folder = slash && *dir != '/' ? (int)(slash - j->csv) + 1 : 0;
-    char *beside = jm_asprintf("%.*s%s", folder, j->csv, dir);
+    int folder = slash ? (int)(slash - j->csv) + 1 : 0;
+    char *beside = jm_asprintf("%.*s%s", *dir == '/' ? 0 : folder, j->csv, dir);
 
     if (!beside || access(beside, R_OK) == 0)
         return beside;
     free(beside);
-    return strdup(dir);
+    if (access(dir, R_OK) == 0)
+        return strdup(dir);
+    return jm_asprintf("%.*s%s", folder, j->csv, last_two(dir));
 }
 
 jm_status jm_plot_file(const struct jm_plot_job *j, size_t r, const char *name,

@@ -55,8 +55,9 @@ const char *jm_plot_rate_name(const struct jm_table *t);
 /* The name of quality_value on an axis. */
 const char *jm_plot_quality_name(const struct jm_table *t);
 
-/* The folder of a run: record_dir is relative to the results file, or else to here. malloc'd. NULL:
- * no memory. */
+/* The folder of a run: record_dir is relative to that of the results file. In older files it was
+ * relative to where the run was started: then it is sought from here, and by its last two names
+ * beside the results file. malloc'd. NULL: no memory. */
 char *jm_plot_folder(const struct jm_plot_job *j, size_t r);
 /* A file of it. As jm_table_read. */
 jm_status jm_plot_file(const struct jm_plot_job *j, size_t r, const char *name,
