@@ -85,14 +85,18 @@ wants latency_p99_ms '^[0-9.]+'
 wants steps_per_s '^[0-9.]+'
 
 # A server of pictures has one bound, which it must be given; joules are of pictures and their area.
-# A machine that stands still for long breaks the bound, and is right to say so.
+# A machine that stands still for long breaks the bound, and is right to say so: it is asked again.
 run 2 'needs latency-ms' --scenario server --target-qps 50
 run 2 'have no tokens' --scenario server --target-qps 50 --latency-ms 9000 --ttft-ms 10
 printf 'idle_w = 20\nmax_w = 100\npackages = 1\n' >"$dir/model.ini"
-run '0|1' 'unknown' --scenario server --target-qps 35 --latency-ms 2000 --batch 4 --steps 1 --size 8 \
-    --cfg 1 --reference none --energy "estimate=$dir/model.ini" --energy-idle-s 0.2
-wants status '^(complete|invalid)$'
-wants bound_latency_ms '^2000$'
+for try in 1 2 3 4 5; do
+    run '0|1' 'unknown' --scenario server --target-qps 19 --latency-ms 2500 --batch 16 --steps 1 --size 8 \
+        --cfg 1 --reference none --energy "estimate=$dir/model.ini" --energy-idle-s 0.2
+    [ "$(column status)" = invalid ] || break
+done
+wants status '^complete$'
+wants queries '^(4[6-9]|[5-9][0-9])[0-9]$'
+wants bound_latency_ms '^2500$'
 wants bound_ttft_ms '^$'
 wants over_bound '^[0-9]+$'
 wants energy_j_per_token '^$'
