@@ -51,6 +51,7 @@ static size_t data_pictures(FILE *f, const struct jm_plot_job *j)
 
 static const struct plot {
     const char *name;
+    const char *script; /* NULL: of that name */
     const char *heading, *caption;
     size_t (*data)(FILE *f, const struct jm_plot_job *j); /* returns how much there is to draw */
     const char *nothing;                                  /* why there may be nothing */
@@ -82,14 +83,18 @@ static const struct plot {
     { .name = "quality_speed",
       .heading = "Quality against throughput",
       .caption =
-          "Each point: one run, scored on the timed answers. Dashed: no run is better in both.",
+          "Each point: one run, scored on the timed answers. Lines: no run is better in both.",
       .data = jm_plot_quality_speed,
+      .extra = jm_plot_quality_speed_axis,
+      .script = "quality",
       .nothing = "no quality_value with a rate" },
     { .name = "quality_size",
       .heading = "Quality against size",
       .caption =
-          "Each point: one run, scored on the timed answers. Dashed: no run is better in both.",
+          "Each point: one run, scored on the timed answers. Lines: no run is better in both.",
       .data = jm_plot_quality_size,
+      .extra = jm_plot_quality_size_axis,
+      .script = "quality",
       .nothing = "no quality_value" },
     { .name = "pictures",
       .heading = "Pictures",
@@ -98,8 +103,10 @@ static const struct plot {
       .nothing = "no run drew pictures" },
     { .name = "quality_energy",
       .heading = "Quality against energy",
-      .caption = "Each point: one run, metered while timed. Dashed: no run is better in both.",
+      .caption = "Each point: one run, metered while timed. Lines: no run is better in both.",
       .data = jm_plot_quality_energy,
+      .extra = jm_plot_quality_energy_axis,
+      .script = "quality",
       .nothing = "no energy was measured",
       .estimated = "Each point: one run; joules of at least one run are estimated from processor "
                    "time and a power model." },
@@ -148,11 +155,12 @@ static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err 
     jm_plot_values(j->t, "host_cpu", cpus, sizeof cpus);
     jm_plot_values(j->t, "scenario", scenarios, sizeof scenarios);
     jm_plot_values(j->t, "threads", threads, sizeof threads);
-    char *script = jm_asprintf("%s/%s.gp", j->scripts, p->name);
+    char *script = jm_asprintf("%s/%s.gp", j->scripts, p->script ? p->script : p->name);
     char *out = jm_asprintf("%s/%s%s", j->out, p->name, j->suffix);
     bool estimated = p->estimated && any_estimated(j->t);
-    char *heading = jm_asprintf("%s%s: %s on %s", p->heading,
-                                estimated ? " (estimated, not measured)" : "", models, cpus);
+    char *heading =
+        jm_asprintf("%s%s%s: %s on %s", p->heading, estimated ? " (estimated, not measured)" : "",
+                    jm_plot_weights_note(j->t), models, cpus);
     char *caption =
         jm_asprintf("%s %zu run%s: %s; threads: %s.", estimated ? p->estimated : p->caption,
                     jm_plot_runs(j->t), jm_plot_runs(j->t) == 1 ? "" : "s", scenarios, threads);

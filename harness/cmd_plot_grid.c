@@ -10,7 +10,10 @@
 #include "harness/plot/plot.h"
 #include "workloads/imagegen/png.h"
 
-enum { GAP = 4, MAX_PIXELS = 1 << 24, MOST_CHARS = 14 };
+/* A caption has so many lines of so many letters at most. A letter has up to 4 bytes, and there may
+ * be an ellipsis. */
+enum { GAP = 4, MAX_PIXELS = 1 << 24, LINES = 5, LINE = 14, LINE_BYTES = 4 * LINE + 4 };
+enum { CAPTION = 256 };
 
 void jm_grid_add(struct jm_grid *g, const char *label, char *folder)
 {
@@ -43,44 +46,74 @@ static uint32_t read_row(const char *folder, uint32_t most, jm_image *out)
     return n;
 }
 
-/* Cuts s to so many characters, an ellipsis the last of them. */
-static void shorten(char *s, size_t room, size_t most)
+/* Bytes of the UTF-8 character at s, and how many letters wide it is: Chinese and emoji are two. */
+static size_t character(const char *s, size_t *wide)
 {
-    static const char more[] = "\xe2\x80\xa6";
-    size_t n = 0, cut = 0;
-    for (size_t i = 0; s[i]; i++) {
-        if (((unsigned char)s[i] & 0xc0) == 0x80)
-            continue;
-        if (n == most - 1)
-            cut = i;
-        if (++n > most)
-            break;
-    }
-    if (n > most && cut + sizeof more <= room)
-        memcpy(s + cut, more, sizeof more);
+    size_t n = 1;
+    while (((unsigned char)s[n] & 0xc0) == 0x80)
+        n++;
+    *wide = (unsigned char)*s >= 0xe3 ? 2 : 1;
+    return n;
 }
 
-/* The captions of samples 0..columns-1 above their pictures. */
+/* Bytes of s that go into a line of LINE letters: up to a blank where there is one, else as many
+ * characters as fit. */
+static size_t line_bytes(const char *s)
+{
+    size_t at = 0, letters = 0, blank = 0, wide;
+    while (s[at]) {
+        size_t n = character(s + at, &wide);
+        if (s[at] == ' ')
+            blank = at;
+        if (letters + wide > LINE)
+            return blank > 0 ? blank : at;
+        letters += wide;
+        at += n;
+    }
+    return at;
+}
+
+/* Cuts text into lines and returns how many; what is left after LINES of them is an ellipsis. */
+static size_t wrap(const char *text, char out[LINES][LINE_BYTES])
+{
+    size_t n = 0;
+    while (n < LINES && *text) {
+        size_t bytes = line_bytes(text);
+        const char *rest = text + bytes + strspn(text + bytes, " ");
+        (void)snprintf(out[n], LINE_BYTES, "%.*s%s", (int)bytes, text,
+                       n == LINES - 1 && *rest ? "\xe2\x80\xa6" : "");
+        text = rest;
+        n++;
+    }
+    return n;
+}
+
+/* The captions of samples 0..columns-1 above their pictures: a block of lowest lines, one of those
+ * above them, and so on. */
 static void write_captions(const struct jm_grid *g, const jm_image *first, uint32_t columns,
                            uint32_t top, FILE *f)
 {
-    struct jm_table t;
+    struct jm_table t = { .rows = 0 };
     char *path = jm_asprintf("%s/captions.csv", g->row[0].folder);
-    fputs("\n\n", f);
-    if (path && jm_table_read(path, &t, NULL) == JM_OK) {
-        for (size_t r = 1; r < t.rows; r++) {
-            char text[JM_GRID_LABEL];
+    bool have = path && jm_table_read(path, &t, NULL) == JM_OK;
+    for (size_t level = 0; level < LINES; level++) {
+        fputs("\n\n? ? \"\"\n", f);
+        for (size_t r = 1; have && r < t.rows; r++) {
+            char text[CAPTION], line[LINES][LINE_BYTES];
             double k = jm_table_number(&t, r, "index");
             if (!(k >= 0 && k < columns))
                 continue;
             (void)snprintf(text, sizeof text, "%s", jm_table_text(&t, r, "text"));
-            shorten(text, sizeof text, MOST_CHARS);
             jm_plot_clean(text);
-            (void)fprintf(f, "%.1f %u \"%s\"\n",
-                          GAP + k * (first->width + GAP) + first->width / 2.0, top, text);
+            size_t n = wrap(text, line);
+            if (level < n)
+                (void)fprintf(f, "%.1f %u \"%s\"\n",
+                              GAP + k * (first->width + GAP) + first->width / 2.0, top,
+                              line[n - 1 - level]);
         }
-        jm_table_free(&t);
     }
+    if (have)
+        jm_table_free(&t);
     free(path);
 }
 

@@ -133,11 +133,20 @@ static void print_number(double v, int width, int decimals)
         printf(" %*.*f", width, decimals, v);
 }
 
-static void print_header(void)
+/* Room for the longest name of a run. */
+static int name_width(const struct jm_run_config *runs, size_t n)
 {
-    printf("%-22s %-7s %8s %10s %10s %10s %9s %9s %8s %7s %-10s %s\n", "run", "format", "MB",
-           "queries/s", "tokens/s", "p50 ms", "p99 ms", "J/query", "quality", "of ref", "tier",
-           "valid");
+    size_t width = strlen("run");
+    for (size_t i = 0; i < n; i++)
+        width = strlen(runs[i].name) > width ? strlen(runs[i].name) : width;
+    return (int)width;
+}
+
+static void print_header(int name_width)
+{
+    printf("%-*s %-7s %8s %10s %10s %10s %9s %9s %8s %7s %-10s %s\n", name_width, "run", "format",
+           "MB", "queries/s", "tokens/s", "p50 ms", "p99 ms", "J/query", "quality", "of ref",
+           "tier", "valid");
 }
 
 /* Keys and values in another format than the workload's own. */
@@ -149,24 +158,28 @@ static void print_kv_note(const struct jm_record *r)
 }
 
 /* A figure that is not what it seems is not left without a word. */
-static void print_energy_note(const struct jm_record *r)
+static void print_notes(const struct jm_record *r)
 {
+    if (strcmp(r->weights, "synthetic") == 0)
+        fputs("  synthetic weights: quality means nothing", stdout);
     if (strstr(r->energy_source, "estimated"))
         fputs("  joules estimated, not measured", stdout);
     if (r->energy_source[0] && r->energy_reason[0])
         printf("  energy: %s", r->energy_reason);
 }
 
-static void print_row(const struct jm_record *r)
+static void print_row(const struct jm_record *r, int name_width)
 {
-    printf("%-22.22s %-7s", r->run_name, r->weight_format);
+    /* SSIM ends at 1, others at 100. */
+    int decimals = strcmp(r->quality_metric, "SSIM") == 0 ? 4 : 2;
+    printf("%-*s %-7s", name_width, r->run_name, r->weight_format);
     print_number(r->model_bytes == JM_U64_EMPTY ? NAN : (double)r->model_bytes / 1e6, 8, 1);
-    print_number(r->queries_per_s, 10, 1);
+    print_number(r->queries_per_s, 10, r->queries_per_s < 10 ? 3 : 1);
     print_number(r->tokens_out_per_s, 10, 0);
     print_number(r->latency_p50_ms, 10, 2);
     print_number(r->latency_p99_ms, 9, 2);
     print_number(r->energy_j_per_query, 9, 3);
-    print_number(r->quality_value, 8, 2);
+    print_number(r->quality_value, 8, decimals);
     print_number(r->quality_ratio * 100, 6, 1);
     printf("%c %-10s %s", isnan(r->quality_ratio) ? ' ' : '%',
            *r->quality_tier ? r->quality_tier : "-", *r->quality_valid ? r->quality_valid : "-");
@@ -175,7 +188,7 @@ static void print_row(const struct jm_record *r)
     else if (*r->status_reason)
         printf("  %s", r->status_reason);
     print_kv_note(r);
-    print_energy_note(r);
+    print_notes(r);
     putchar('\n');
     fflush(stdout);
 }
@@ -191,7 +204,8 @@ static char *suite_name(const char *file)
 /* Where rows go as they come: the CSV, and the table on stdout or the JSON that ends there. */
 struct output {
     const char *csv;
-    cJSON *json; /* array; NULL: print a table */
+    cJSON *json;    /* array; NULL: print a table */
+    int name_width; /* of the table */
 };
 
 static jm_status put_row(const struct output *out, const struct jm_record *row)
@@ -201,7 +215,7 @@ static jm_status put_row(const struct output *out, const struct jm_record *row)
     if (st != JM_OK)
         fprintf(stderr, "joulemark run: %s\n", why.text);
     if (!out->json) {
-        print_row(row);
+        print_row(row, out->name_width);
         return st;
     }
     cJSON *o = jm_record_json(row);
@@ -283,7 +297,7 @@ static int run_all(const struct request *q, const struct jm_run_config *runs, si
     if (jm_null_cost_ns(&place.null_ns, NULL) != JM_OK)
         place.null_ns = NAN;
     if (!out->json)
-        print_header();
+        print_header(out->name_width);
     for (size_t i = 0; i < n && !lost; i++) {
         if (i > 0)
             cool_down(runs[i].cooldown_s);
@@ -376,7 +390,7 @@ int jm_cmd_run(int argc, char **argv)
         st = lay_out(&q, &runs, &n, &err);
     if (st == JM_OK)
         st = check_csv(csv, &err);
-    struct output out = { .csv = csv };
+    struct output out = { .csv = csv, .name_width = name_width(runs, n) };
     if (st == JM_OK && q.json && !(out.json = cJSON_CreateArray()))
         st = jm_fail(&err, JM_ENOMEM, "out of memory");
     if (st == JM_OK) {

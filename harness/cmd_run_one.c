@@ -688,7 +688,8 @@ static jm_status write_folder(struct run *r, jm_err *err)
     char *dir = jm_asprintf("%s/%s/%s", r->place->results, r->place->suite, r->row->run_id);
     if (!dir)
         return jm_fail(err, JM_ENOMEM, "record: out of memory");
-    jm_record_text(r->row->record_dir, dir);
+    /* Relative to the results file, so that both may move. */
+    jm_record_text(r->row->record_dir, dir + strlen(r->place->results) + 1);
     struct jm_folder_source src = { .user = r, .lang = folder_lang, .answer = folder_answer };
     jm_status st = jm_make_dirs(dir, err);
     if (st == JM_OK && r->workload)

@@ -12,7 +12,7 @@ set xrange [-0.6:*]
 set offsets 0,0.6,graph 0.1,0
 set grid noxtics
 set key at graph 1, graph 1.01 right bottom horizontal
-set arrow from graph 0, first 1 to graph 1, first 1 nohead dt 2 lc rgb "#444444" front
+set arrow from graph 0, first 1 to graph 1, first 1 nohead dt 2 lc rgb "#888888" back
 do for [t in "svg png"] {
     if (t eq "svg") { set terminal @SVG } else { set terminal @PNG }
     set output out.".".t

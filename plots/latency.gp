@@ -12,7 +12,8 @@ set logscale x
 set yrange [0:1.02]
 set ytics 0.1
 set format x "%g"
-set key top left
+set rmargin -1
+set key outside right top Left reverse samplen 1.5
 do for [t in "svg png"] {
     if (t eq "svg") { set terminal @SVG } else { set terminal @PNG }
     set output out.".".t

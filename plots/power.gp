@@ -12,13 +12,13 @@ phase(k) = word("idle warm-up measured cool-down", k+1)
 round(x) = x > 0 ? (d = 10**floor(log10(x)), x/d > 5 ? 10*d : x/d > 2 ? 5*d : x/d > 1 ? 2*d : d) : 1
 set key at graph 1, graph 1 right bottom horizontal font ",11" samplen 2
 set style fill solid 1 noborder
-unset title
 do for [t in "svg png"] {
     if (t eq "svg") { set terminal @SVG } else { set terminal @PNG }
     set output out.".".t
     set multiplot layout n,1 margins 0.09,0.97,0.17,0.83 spacing 0,0.10
-    set label 97 heading at screen 0.5,0.96 center noenhanced
-    set label 99 caption at screen 0.02,0.025 left noenhanced font ",10" textcolor rgb "#555555"
+    unset label 98
+    set label 97 heading at screen 0.5,0.96 center noenhanced font fit(heading, 13, 95)
+    set label 99 caption at screen 0.02,0.025 left noenhanced font fit(caption, 10, 135) textcolor rgb "#555555"
     do for [k=0:3] {
         x = 0.52 + 0.12 * k
         set object 10+k rectangle from screen x,0.902 to screen x+0.02,0.922 fc rgb shade(k) fs solid 1 noborder front

@@ -21,7 +21,9 @@ set lmargin 11
 set rmargin 4
 set tmargin 5
 set bmargin 6
-set title heading noenhanced offset 0,1.2
-set label 99 caption at screen 0.02,0.025 left noenhanced font ",10" textcolor rgb "#555555"
+# Long lines become small rather than cut: what fits at the usual size over what there is.
+fit(text, size, most) = sprintf(",%.1f", strlen(text) > most ? size*real(most)/strlen(text) : size)
+set label 98 heading at screen 0.5,0.945 center noenhanced font fit(heading, 13, 95)
+set label 99 caption at screen 0.02,0.025 left noenhanced font fit(caption, 10, 135) textcolor rgb "#555555"
 SVG = 'svg size 900,560 font "Sans,13" background rgb "white"'
 PNG = 'pngcairo size 1350,840 font "Sans,13" fontscale 1.4 background rgb "white"'

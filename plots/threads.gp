@@ -14,7 +14,8 @@ set yrange [0:*]
 set offsets 0,0.5,graph 0.08,0
 set xtics 1
 if (STATS_max_x > 16) { set xtics autofreq }
-set key top left
+set rmargin -1
+set key outside right top Left reverse samplen 1.5
 do for [t in "svg png"] {
     if (t eq "svg") { set terminal @SVG } else { set terminal @PNG }
     set output out.".".t

@@ -50,7 +50,7 @@ wants quality_metric '^SSIM$'
 wants quality_value '^(1|0\.99[0-9]*)$'
 wants quality_valid '^yes$'
 wants quality_agreement '^$'
-folder=$(column record_dir)
+folder=$dir/r/$(column record_dir)
 [ "$(ls "$folder/answers")" = "$(printf '0.png\n1.png\n2.png')" ] || fail "answers: $(ls "$folder")"
 grep -q '^1,"de","rose"' "$folder/captions.csv" || fail "captions: $(cat "$folder/captions.csv")"
 [ "$(ls "$dir"/r/references/*/ | wc -l)" -eq 3 ] || fail "references: $(ls "$dir/r/references")"
@@ -62,7 +62,7 @@ wants quality_value '^0\.[0-9]+$'
 wants quality_psnr_db '^[3-9][0-9]\.'
 run 0 'yes|unknown' --scenario offline --batch 1
 first=$(cut -d, -f2,9 "$folder/samples.csv" | sort)
-second=$(cut -d, -f2,9 "$(column record_dir)/samples.csv" | sort)
+second=$(cut -d, -f2,9 "$dir/r/$(column record_dir)/samples.csv" | sort)
 [ "$first" = "$second" ] || fail "batch 1 and 2 draw different pictures"
 
 run 0 'yes|unknown' --scenario offline --languages de,zh --reference none --min-queries 2
@@ -85,14 +85,18 @@ wants latency_p99_ms '^[0-9.]+'
 wants steps_per_s '^[0-9.]+'
 
 # A server of pictures has one bound, which it must be given; joules are of pictures and their area.
-# A machine that stands still for long breaks the bound, and is right to say so.
+# A machine that stands still for long breaks the bound, and is right to say so: it is asked again.
 run 2 'needs latency-ms' --scenario server --target-qps 50
 run 2 'have no tokens' --scenario server --target-qps 50 --latency-ms 9000 --ttft-ms 10
 printf 'idle_w = 20\nmax_w = 100\npackages = 1\n' >"$dir/model.ini"
-run '0|1' 'unknown' --scenario server --target-qps 35 --latency-ms 2000 --batch 4 --steps 1 --size 8 \
-    --cfg 1 --reference none --energy "estimate=$dir/model.ini" --energy-idle-s 0.2
-wants status '^(complete|invalid)$'
-wants bound_latency_ms '^2000$'
+for try in 1 2 3 4 5; do
+    run '0|1' 'unknown' --scenario server --target-qps 19 --latency-ms 2500 --batch 16 --steps 1 --size 8 \
+        --cfg 1 --reference none --energy "estimate=$dir/model.ini" --energy-idle-s 0.2
+    [ "$(column status)" = invalid ] || break
+done
+wants status '^complete$'
+wants queries '^(4[6-9]|[5-9][0-9])[0-9]$'
+wants bound_latency_ms '^2500$'
 wants bound_ttft_ms '^$'
 wants over_bound '^[0-9]+$'
 wants energy_j_per_token '^$'
@@ -115,6 +119,16 @@ printf 'id,lang,text\na,en,Save\na,de,Speichern\n' >"$dir/text.csv"
 grep -q 'pictures per second' "$dir/plots/throughput-imagegen.svg" || fail "no pictures per second"
 grep -q 'tokens per second' "$dir/plots/throughput-translate.svg" || fail "no tokens per second"
 grep -q 'red apple' "$dir/plots/pictures-imagegen.svg" || fail "the grid has no captions"
+# Results that were moved still have their folders, also those with names from where they were made.
+mv "$dir/r" "$dir/moved"
+"$bin" plot "$dir/moved/single.csv" -o "$dir/plots2" >"$dir/out" 2>&1 || fail "plot of moved results failed:"
+grep -q 'red apple' "$dir/plots2/pictures-imagegen.svg" || fail "moved pictures are not found"
+grep -q 'latency of a query' "$dir/plots2/latency-imagegen.svg" || fail "moved samples are not found"
+sed -i 's|"single/\([^"/]*\)"|"gone/r/single/\1"|' "$dir/moved/single.csv"
+grep -q 'gone/r/single' "$dir/moved/single.csv" || fail "record_dir is not single/RUN"
+"$bin" plot "$dir/moved/single.csv" -o "$dir/plots3" >"$dir/out" 2>&1 || fail "plot of older results failed:"
+grep -q 'red apple' "$dir/plots3/pictures-imagegen.svg" || fail "older pictures are not found"
+mv "$dir/moved" "$dir/r"
 [ ! -e "$dir/plots/throughput.svg" ] || fail "a plot of both workloads in one"
 
 printf 'id,lang,text\na,en, \n' >"$dir/three.csv"

@@ -13,7 +13,8 @@ failed=0
 expect 0 '^usage: joulemark selftest' selftest --help
 expect 2 "no option '--jsno'" selftest --jsno
 TMPDIR=$dir expect 0 '"offline_samples_per_s"' selftest --json
-for key in single_stream_ns server_1000_delay_p99_us server_50000_delay_p99_us bytes_per_sample report_s; do
+for key in single_stream_ns server_1000_delay_p99_us server_50000_delay_p99_us clock_loop_delay_p99_us \
+    bytes_per_sample report_s; do
     grep -q "\"$key\"" "$dir/out" || { echo "selftest --json lacks $key"; failed=1; }
 done
 grep -q '"meters_unavailable"\|"meter_share_percent"' "$dir/out" ||

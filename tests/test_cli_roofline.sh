@@ -51,7 +51,7 @@ done
     "$(sed -n 2p "$dir/r/roofline/ops.csv" | tr , '\n' | wc -l)" ] || fail "columns of ops.csv"
 grep -q '"attention","0","","","","' "$dir/r/roofline/ops.csv" || fail "ops.csv lacks attention"
 # Shares of the time of a class of batches add up to less than all of it, and to more than nothing.
-awk -F'","' 'NR > 1 && $3 == "single-stream" && $6 == 1 { s += $15 }
+awk -F'","' 'NR > 1 && $4 == "single-stream" && $7 == 1 { s += $16 }
     END { if (!(s > 0.01 && s <= 1.000001)) { print "shares add up to " s; exit 1 } }' \
     "$dir/r/roofline/ops.csv" || failed=1
 

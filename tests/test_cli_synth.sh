@@ -33,4 +33,18 @@ printf '[one]\nmodel = %s\ndata = %s\nscenario = offline\nlanguages = de\nrefere
 "$bin" run --suite "$dir/synth.ini" --results "$dir/r" --no-plots >"$dir/out" 2>&1
 [ "$(grep -c '"synthetic"' "$dir/r/synth.csv")" -eq 1 ] ||
     { echo "the record does not say synthetic:"; cat "$dir/out"; failed=1; }
+grep -q '^one .*synthetic weights' "$dir/out" ||
+    { echo "the table does not say synthetic:"; cat "$dir/out"; failed=1; }
+
+# The plots say so too, of all runs or of some.
+plots_say() {
+    "$bin" plot "$dir/r/synth.csv" -o "$dir/p" >"$dir/out" 2>&1 && grep -q "$1" "$dir/p/throughput.svg" ||
+        { echo "no plot says $1:"; cat "$dir/out"; failed=1; }
+}
+if command -v gnuplot >/dev/null; then
+    plots_say '(synthetic weights)'
+    sed -i '2{p;s/"synthetic"/"real"/}' "$dir/r/synth.csv"
+    plots_say '(some weights synthetic)'
+    plots_say 'Q8_0 synthetic<'
+fi
 exit $failed

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "harness/load/clock_floor.h"
 #include "harness/load/load.h"
 #include "harness/load/null_sut.h"
 #include "harness/load/verdict.h"
@@ -145,12 +146,28 @@ static void test_wait(void)
     }
     CU_ASSERT_DOUBLE_EQUAL(beyond / (double)n, 0.001, 0.0007);
     CU_ASSERT_DOUBLE_EQUAL(w.spin_ns, 276e3, 120e3);
+    w.spin_ns = 50e3; /* one late sleep is enough to learn from */
+    jm_wait_learn(&w, 900000);
+    CU_ASSERT_EQUAL(w.spin_ns, 900e3);
     for (int i = 0; i < 100; i++)
         jm_wait_learn(&w, 100000000);
     CU_ASSERT_EQUAL(w.spin_ns, 2e6);
     for (int i = 0; i < 20000; i++)
         jm_wait_learn(&w, 1000);
     CU_ASSERT_EQUAL(w.spin_ns, 50e3);
+}
+
+/* Of gaps worked out by hand, and of this machine: no later than the loop is long. */
+static void test_clock_floor(void)
+{
+    const double gap_s[] = { 0.02, 0.01, 0.01 };
+    CU_ASSERT_EQUAL(jm_clock_floor_of(gap_s, 0, 1.0), 0.0);
+    CU_ASSERT_DOUBLE_EQUAL(jm_clock_floor_of(gap_s, 1, 1.0), 0.01, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(jm_clock_floor_of(gap_s + 1, 2, 1.0), 0.005, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(jm_clock_floor_of(gap_s, 3, 1.0), 0.01, 1e-9);
+    CU_ASSERT_EQUAL(jm_clock_floor_of(gap_s, 3, 4.0), 0.0); /* late for less than a hundredth */
+    double floor_s = jm_clock_floor_s(0.02);
+    CU_ASSERT(floor_s >= 0.0 && isfinite(floor_s));
 }
 
 static void test_multi_stream(void)
@@ -267,33 +284,46 @@ static void test_seeds(void)
     jm_load_result_free(&c);
 }
 
-/* A system that stalls once, for 200 ms at 2,000 arrivals a second: 400 of 2,000 queries wait. A
- * clock that starts when a sample is taken sees one slow query; one that starts at the scheduled
- * arrival sees them all. */
-static void test_coordinated_omission(void)
+/* Latencies of 2,000 queries at 2,000/s to a system that stalls once, for 200 ms: from the
+ * schedule, and from when a sample was taken. */
+static void stalled(struct jm_latency *honest, struct jm_latency *omitted)
 {
     struct jm_sut sut = fake_open(100);
     struct jm_load_config cfg = unbound(2000);
     struct jm_load_result r;
-    struct jm_latency honest, omitted;
     cfg.min_queries = 2000;
     fake.stall_at = 1000;
     fake.stall_ns = 200000000;
     CU_ASSERT_EQUAL_FATAL(jm_load_run(&sut, &cfg, &r, NULL), JM_OK);
     CU_ASSERT_EQUAL(r.n, 2000);
-    CU_ASSERT_EQUAL(jm_latency_compute(r.timings, r.n, r.t_start_ns, &honest, NULL), JM_OK);
+    CU_ASSERT_EQUAL(jm_latency_compute(r.timings, r.n, r.t_start_ns, honest, NULL), JM_OK);
     for (uint32_t i = 0; i < r.n; i++)
         r.timings[i].issue_ns += (int64_t)r.timings[i].delay_ns;
     for (uint32_t i = 0; i < r.n; i++) /* the float's rounding */
         if (r.timings[i].issue_ns > r.timings[i].done_ns)
             r.timings[i].issue_ns = r.timings[i].done_ns;
-    CU_ASSERT_EQUAL(jm_latency_compute(r.timings, r.n, r.t_start_ns, &omitted, NULL), JM_OK);
-    CU_ASSERT(honest.p90_s > 0.05 && honest.p99_s > 0.15);
-    CU_ASSERT(omitted.p99_s < honest.p99_s / 2);
-    CU_ASSERT(honest.delay_max_s > 0.15 && honest.max_s >= 0.2);
-    (void)printf("p99 from the schedule %.1f ms, from the issue %.1f ms\n", honest.p99_s * 1e3,
-                 omitted.p99_s * 1e3);
+    CU_ASSERT_EQUAL(jm_latency_compute(r.timings, r.n, r.t_start_ns, omitted, NULL), JM_OK);
     jm_load_result_free(&r);
+}
+
+/* 400 of 2,000 queries wait in a stall. A clock that starts when a sample is taken sees one slow
+ * query; one that starts at the scheduled arrival sees them all. A busy machine stalls more often,
+ * so the first may be slow too, but never keeps the second from seeing the stall. */
+static void test_coordinated_omission(void)
+{
+    enum { TRIES = 10 };
+    struct jm_latency honest, omitted;
+    bool hidden = false;
+    for (int i = 0; i < TRIES && !hidden; i++) {
+        stalled(&honest, &omitted);
+        CU_ASSERT(honest.p90_s > 0.05 && honest.p99_s > 0.15);
+        CU_ASSERT(honest.delay_max_s > 0.15 && honest.max_s >= 0.2);
+        CU_ASSERT(omitted.p99_s <= honest.p99_s);
+        hidden = omitted.p99_s < honest.p99_s / 2;
+        (void)printf("p99 from the schedule %.1f ms, from the issue %.1f ms\n", honest.p99_s * 1e3,
+                     omitted.p99_s * 1e3);
+    }
+    CU_ASSERT(hidden);
 }
 
 static void test_overload(void)
@@ -562,6 +592,7 @@ int main(void)
         return 1;
     CU_pSuite s = CU_add_suite("server", NULL, NULL);
     CU_add_test(s, "wait", test_wait);
+    CU_add_test(s, "clock floor", test_clock_floor);
     CU_add_test(s, "multi-stream", test_multi_stream);
     CU_add_test(s, "query latency", test_query_latency);
     CU_add_test(s, "accounts", test_accounts);

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "harness/load/clock_floor.h"
 #include "harness/load/load.h"
 #include "harness/load/null_sut.h"
 #include "harness/stats/latency.h"
@@ -12,7 +13,7 @@
 enum { SAMPLES = 1000, OFFLINE_SAMPLES = 2000000, WINDOWS = 5, SERVER_MAX = 200000 };
 
 static const double rates[JM_SELFTEST_RATES] = { 1000.0, 50000.0 };
-static const double server_s = 2.0;
+static const double server_s = 2.0, floor_s = 1.0;
 
 static int compare_double(const void *a, const void *b)
 {
@@ -79,6 +80,8 @@ jm_status jm_selftest_run(struct jm_selftest *out, jm_err *err)
 
     if (st == JM_OK)
         st = test_offline(&out->offline_per_s, err);
+    if (st == JM_OK)
+        out->floor_p99_s = jm_clock_floor_s(floor_s);
     struct jm_core_wait before = jm_core_wait_read();
     for (int i = 0; i < JM_SELFTEST_RATES && st == JM_OK; i++)
         st = test_server(rates[i], &out->rate[i], err);

@@ -9,9 +9,9 @@
 
 #include "base/clock.h"
 
-enum { LOOKS = 64 };
+enum { LOOKS = 512 };
 
-static const int64_t longest_ns = 100000000, look_ns = 100000;
+static const int64_t longest_ns = 100000000, look_ns = 100000, looks_ns = 100000000;
 static const double shortest_spin_ns = 50e3, longest_spin_ns = 2e6;
 static const double longer = 1.5, beyond = 0.001; /* share of sleeps */
 
@@ -32,7 +32,7 @@ void jm_wait_learn(struct jm_wait *w, int64_t late_ns)
     double late = (double)late_ns;
 
     if (late > w->spin_ns)
-        w->spin_ns *= longer;
+        w->spin_ns = fmax(w->spin_ns * longer, late);
     else
         w->spin_ns *= 1.0 - beyond * log(longer);
     w->spin_ns = fmin(fmax(w->spin_ns, shortest_spin_ns), longest_spin_ns);
@@ -44,7 +44,8 @@ void jm_wait_begin(struct jm_wait *w)
 
     *w = (struct jm_wait){ .slack_ns = prctl(PR_GET_TIMERSLACK), .spin_ns = shortest_spin_ns };
     (void)prctl(PR_SET_TIMERSLACK, 1UL);
-    for (int i = 0; i < LOOKS; i++) {
+    const int64_t end_ns = jm_now_ns() + looks_ns;
+    for (int i = 0; i < LOOKS && jm_now_ns() < end_ns; i++) {
         int64_t start_ns = jm_now_ns();
         if (!sleep_ns(w, look_ns))
             continue;

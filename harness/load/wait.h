@@ -11,7 +11,8 @@ struct jm_wait {
     double spin_ns; /* before the moment, sleep ends and spinning begins */
 };
 
-/* Lowers this thread's timer slack and looks how late it wakes, which takes some milliseconds. */
+/* Lowers this thread's timer slack and looks how late it wakes, which takes a tenth of a second:
+ * rare late wakings would otherwise be learnt from arrivals. */
 void jm_wait_begin(struct jm_wait *w);
 void jm_wait_end(const struct jm_wait *w);
 
@@ -19,10 +20,10 @@ void jm_wait_end(const struct jm_wait *w);
  * so that the caller can look at what else goes on. */
 void jm_wait_until(struct jm_wait *w, int64_t at_ns);
 
-/* A sleep ended late_ns after it should: the stretch becomes longer at once where that was beyond
- * it, and otherwise shorter by so little that in the long run one sleep in 1,000 is beyond it, far
- * fewer than a 99th percentile shows. Stays within 50 us to 2 ms: what wakes later than that waits
- * for a core, and no spinning helps. */
+/* A sleep ended late_ns after it should: the stretch becomes longer at once, and at least as long,
+ * where that was beyond it, and otherwise shorter by so little that in the long run one sleep in
+ * 1,000 is beyond it, far fewer than a 99th percentile shows. Stays within 50 us to 2 ms: what
+ * wakes later than that waits for a core, and no spinning helps. */
 void jm_wait_learn(struct jm_wait *w, int64_t late_ns);
 
 #endif

@@ -16,17 +16,33 @@ void jm_plot_clean(char *s)
             *s = ' ';
 }
 
+static bool is_synthetic(const struct jm_table *t, size_t r)
+{
+    return strcmp(jm_table_text(t, r, "weights"), "synthetic") == 0;
+}
+
 void jm_plot_label(const struct jm_table *t, size_t r, char out[JM_PLOT_LABEL])
 {
     bool model = t->name_models, backend = jm_table_varies(t, "backend"),
-         kv = jm_table_varies(t, "kv_format") && *jm_table_text(t, r, "kv_format");
+         kv = jm_table_varies(t, "kv_format") && *jm_table_text(t, r, "kv_format"),
+         made_up = is_synthetic(t, r) && jm_table_varies(t, "weights");
 
-    snprintf(out, JM_PLOT_LABEL, "%.30s%s%.20s%s%.8s%s%.20s",
+    snprintf(out, JM_PLOT_LABEL, "%.30s%s%.20s%s%.8s%s%.20s%s",
              model ? jm_table_text(t, r, "model") : "", model ? " " : "",
              jm_table_text(t, r, "weight_format"), kv ? " KV " : "",
              kv ? jm_table_text(t, r, "kv_format") : "", backend ? " " : "",
-             backend ? jm_table_text(t, r, "backend") : "");
+             backend ? jm_table_text(t, r, "backend") : "", made_up ? " synthetic" : "");
     jm_plot_clean(out);
+}
+
+const char *jm_plot_weights_note(const struct jm_table *t)
+{
+    size_t synthetic = 0;
+    for (size_t r = 1; r < t->rows; r++)
+        synthetic += is_synthetic(t, r);
+    return synthetic == 0                 ? ""
+           : synthetic == jm_plot_runs(t) ? " (synthetic weights)"
+                                          : " (some weights synthetic)";
 }
 
 void jm_plot_values(const struct jm_table *t, const char *column, char *out, size_t room)
@@ -55,16 +71,30 @@ void jm_plot_values(const struct jm_table *t, const char *column, char *out, siz
     jm_plot_clean(out);
 }
 
+/* Where the last two names of a path begin. */
+static const char *last_two(const char *path)
+{
+    const char *at = path + strlen(path);
+    for (int slashes = 0; at > path; at--) {
+        slashes += at[-1] == '/';
+        if (slashes == 2)
+            break;
+    }
+    return at;
+}
+
 char *jm_plot_folder(const struct jm_plot_job *j, size_t r)
 {
     const char *dir = jm_table_text(j->t, r, "record_dir"), *slash = strrchr(j->csv, '/');
-    int folder = slash && *dir != '/' ? (int)(slash - j->csv) + 1 : 0;
-    char *beside = jm_asprintf("%.*s%s", folder, j->csv, dir);
+    int folder = slash ? (int)(slash - j->csv) + 1 : 0;
+    char *beside = jm_asprintf("%.*s%s", *dir == '/' ? 0 : folder, j->csv, dir);
 
     if (!beside || access(beside, R_OK) == 0)
         return beside;
     free(beside);
-    return strdup(dir);
+    if (access(dir, R_OK) == 0)
+        return strdup(dir);
+    return jm_asprintf("%.*s%s", folder, j->csv, last_two(dir));
 }
 
 jm_status jm_plot_file(const struct jm_plot_job *j, size_t r, const char *name,

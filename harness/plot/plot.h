@@ -21,11 +21,14 @@ struct jm_plot_job {
 };
 
 /* Weight format, with the model where the format alone is not clear, and the backend where the file
- * holds several. */
+ * holds several, and "synthetic" where it holds weights of both kinds. */
 void jm_plot_label(const struct jm_table *t, size_t r, char out[JM_PLOT_LABEL]);
 
 /* The different values of a column, "a, b and 2 more". */
 void jm_plot_values(const struct jm_table *t, const char *column, char *out, size_t room);
+
+/* What a heading says of weights that are not real: "", or a note in brackets after a blank. */
+const char *jm_plot_weights_note(const struct jm_table *t);
 
 /* Rows that hold a result. */
 size_t jm_plot_runs(const struct jm_table *t);
@@ -52,8 +55,9 @@ const char *jm_plot_rate_name(const struct jm_table *t);
 /* The name of quality_value on an axis. */
 const char *jm_plot_quality_name(const struct jm_table *t);
 
-/* The folder of a run: record_dir is relative to the results file, or else to here. malloc'd. NULL:
- * no memory. */
+/* The folder of a run: record_dir is relative to that of the results file. In older files it was
+ * relative to where the run was started: then it is sought from here, and by its last two names
+ * beside the results file. malloc'd. NULL: no memory. */
 char *jm_plot_folder(const struct jm_plot_job *j, size_t r);
 /* A file of it. As jm_table_read. */
 jm_status jm_plot_file(const struct jm_plot_job *j, size_t r, const char *name,
@@ -70,8 +74,11 @@ size_t jm_plot_threads(FILE *f, const struct jm_plot_job *j);
 size_t jm_plot_peak(FILE *f, const struct jm_plot_job *j);
 size_t jm_plot_power(FILE *f, const struct jm_plot_job *j);
 
-/* What some scripts need to know beside the data: the bound that is drawn; titles of panels in
- * quotes, each with its number of series. Valid until the next call. */
+/* What some scripts need to know beside the data: names of axes; titles of panels in quotes, each
+ * with its number of series. Valid until the next call. */
+const char *jm_plot_quality_speed_axis(const struct jm_plot_job *j);
+const char *jm_plot_quality_energy_axis(const struct jm_plot_job *j);
+const char *jm_plot_quality_size_axis(const struct jm_plot_job *j);
 const char *jm_plot_peak_axis(const struct jm_plot_job *j);
 const char *jm_plot_power_panels(const struct jm_plot_job *j);
 

@@ -283,10 +283,10 @@ static jm_status write_data(const struct jm_roofline *r, const char *data, const
 
 static char *heading_of(const struct jm_roofline *r)
 {
-    char model[96] = "";
+    char model[128] = "";
     if (r->n_runs > 0)
-        snprintf(model, sizeof model, "%.60s (%s) on ", r->run[0].model.name,
-                 r->run[0].model.format);
+        snprintf(model, sizeof model, "%.60s (%s%s) on ", r->run[0].model.name,
+                 r->run[0].model.format, r->run[0].model.synthetic ? ", synthetic weights" : "");
     return jm_asprintf("Roofline: %s%s, %s, %u thread%s", model, r->device.name, r->device.isa,
                        r->device.threads, r->device.threads == 1 ? "" : "s");
 }

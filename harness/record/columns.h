@@ -148,7 +148,7 @@ enum { JM_SCHEMA_VERSION = 4, JM_TEXT_BYTES = 256 };
     D(quality_agreement_reference, "", "the reference run's quality_agreement") \
     D(exact_match, "", "share of answers that the reference kernels give word for word") \
     U(exact_match_n, "", "answers compared for it") \
-    T(record_dir, "", "folder of the run's files")
+    T(record_dir, "", "folder of the run's files, relative to that of the results file")
 /* clang-format on */
 
 /* One row. Empty: "" for text, JM_U64_EMPTY for u64, NAN for double. Text is UTF-8. */

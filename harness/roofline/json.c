@@ -97,6 +97,7 @@ jm_status jm_roofline_json(const struct jm_roofline *r, jm_err *err)
         cJSON *o = cJSON_CreateObject();
         (void)cJSON_AddStringToObject(o, "model", run->model.name);
         (void)cJSON_AddStringToObject(o, "weight_format", run->model.format);
+        (void)cJSON_AddStringToObject(o, "weights", run->model.synthetic ? "synthetic" : "real");
         (void)cJSON_AddStringToObject(o, "scenario", run->scenario);
         add_number(o, "batch", run->batch);
         add_number(o, "seconds", run->seconds);

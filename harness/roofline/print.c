@@ -121,8 +121,9 @@ void jm_roofline_print(const struct jm_roofline *r)
     print_roofs(r, false);
     for (size_t i = 0; i < r->n_runs; i++) {
         const struct jm_roofline_run *run = &r->run[i];
-        printf("\n%s (%s), %s, batch %u, %.1f s\n", run->model.name, run->model.format,
-               run->scenario, run->batch, run->seconds);
+        printf("\n%s (%s%s), %s, batch %u, %.1f s\n", run->model.name, run->model.format,
+               run->model.synthetic ? ", synthetic weights" : "", run->scenario, run->batch,
+               run->seconds);
         for (size_t c = 0; c < run->n_classes; c++)
             print_class(&run->class[c]);
     }

@@ -66,6 +66,7 @@ static void write_class(struct row *row, const struct jm_roofline_run *run,
 {
     text(row, run->model.name);
     text(row, run->model.format);
+    text(row, run->model.synthetic ? "synthetic" : "real");
     text(row, run->scenario);
     number(row, run->batch);
     number(row, b->threads);
@@ -76,9 +77,10 @@ static void write_class(struct row *row, const struct jm_roofline_run *run,
 static void write_batches(FILE *f, const struct jm_roofline *r)
 {
     struct row row = { .f = f };
-    fputs("model,weight_format,scenario,batch,threads,rows_from,rows_to,batches,rows,seconds,"
-          "operations_s,waiting_s,starting_s,between_s\n",
-          f);
+    fputs(
+        "model,weight_format,weights,scenario,batch,threads,rows_from,rows_to,batches,rows,seconds,"
+        "operations_s,waiting_s,starting_s,between_s\n",
+        f);
     for (size_t i = 0; i < r->n_runs; i++) {
         for (size_t c = 0; c < r->run[i].n_classes; c++) {
             const struct jm_profile_batches *b = &r->run[i].class[c].batches;
@@ -122,11 +124,11 @@ static void write_spot(struct row *row, const struct jm_spot *s, double wall_s)
 static void write_ops(FILE *f, const struct jm_roofline *r)
 {
     struct row row = { .f = f };
-    fputs(
-        "model,weight_format,scenario,batch,threads,rows_from,rows_to,operation,entry,name,format,"
-        "kernel,calls,seconds,time_share,operations,bytes,set_bytes,operations_per_s,bytes_per_s,"
-        "intensity,read_roof,multiply_roof,bound_by,bound_seconds,share_of_bound\n",
-        f);
+    fputs("model,weight_format,weights,scenario,batch,threads,rows_from,rows_to,operation,entry,"
+          "name,format,"
+          "kernel,calls,seconds,time_share,operations,bytes,set_bytes,operations_per_s,bytes_per_s,"
+          "intensity,read_roof,multiply_roof,bound_by,bound_seconds,share_of_bound\n",
+          f);
     for (size_t i = 0; i < r->n_runs; i++) {
         for (size_t c = 0; c < r->run[i].n_classes; c++) {
             const struct jm_spots *s = &r->run[i].class[c];
