@@ -34,12 +34,12 @@ static void walk(void *arg, uint32_t m)
         if (m == w->sleeper && i % 100 == 0)
             doze(3 * MS);
         w->phase[m] = i;
-        jm_team_barrier(w->team, m);
+        jm_team_barrier(w->team, m, (struct jm_ahead){ w->phase, sizeof *w->phase });
         for (uint32_t other = 0; other < w->members; other++) {
             if (w->phase[other] != i)
                 atomic_fetch_add(&w->wrong, 1);
         }
-        jm_team_barrier(w->team, m);
+        jm_team_barrier(w->team, m, (struct jm_ahead){ w->phase, sizeof *w->phase });
     }
 }
 

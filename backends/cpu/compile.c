@@ -132,6 +132,15 @@ static void place_barriers(jm_plan *p)
     }
 }
 
+static void find_linears(jm_plan *p)
+{
+    for (uint32_t i = p->n_steps; i-- > 0;) {
+        struct jm_step *s = &p->steps[i];
+        bool last = i + 1 == p->n_steps || s[1].node.entry != s->node.entry;
+        s->next_linear = s->node.op == JM_OP_LINEAR ? i : last ? p->n_steps : s[1].next_linear;
+    }
+}
+
 /* Whether no node but `reader`, the last one, reads value v: another thread might still do so. */
 static bool only_reader(const jm_plan *p, uint32_t reader, jm_value v)
 {
@@ -454,6 +463,7 @@ static jm_status lay_out(jm_plan *p, const jm_graph *g, jm_err *err)
     }
     if (st == JM_OK) {
         place_barriers(p);
+        find_linears(p);
         st = take_buffers(p, g, err);
     }
     if (st == JM_OK)

@@ -18,6 +18,7 @@ enum {
 /* Cutting by rows pays when the weights come from a cache fast enough, and each thread has rows
  * enough to use them on. */
 enum { CACHED_BYTES = 32 << 20, CACHED_ROWS = 6, MEMORY_ROWS = 48 };
+enum { AHEAD_BYTES = 128 << 10 };
 
 struct share {
     uint32_t from, to;
@@ -50,10 +51,41 @@ static uint32_t rows_of(const struct jm_step *s, const struct jm_batch *b)
                                             : b->n_rows;
 }
 
-static void meet(const jm_plan *p, const struct part *w)
+/* The columns of a linear's result that a thread makes: whole blocks, so that they can be
+ * quantised. */
+static struct share columns_of(const jm_plan *p, uint32_t cols, const struct part *w)
 {
-    if (!w->alone)
-        jm_cpu_meet(p, w->m);
+    uint32_t blocks = cols / BLOCK + (cols % BLOCK != 0);
+    if (w->alone)
+        return (struct share){ .from = 0, .to = cols };
+    struct share c = share_of(blocks, w->m, jm_team_size(p->dev->team));
+    return (struct share){ .from = c.from * BLOCK,
+                           .to = c.to * BLOCK < cols ? c.to * BLOCK : cols };
+}
+
+/* Groups of a linear's outputs that a thread makes. */
+static struct share groups_of(const jm_plan *p, const struct jm_step *s, const struct part *w)
+{
+    struct share c = columns_of(p, s->node.w.rows, w);
+    return (struct share){ .from = c.from / s->w.group,
+                           .to = (c.to + s->w.group - 1) / s->w.group };
+}
+
+/* Where all meet before s, or on the way there: weights that come from memory are asked for while a
+ * thread waits, as many as its own caches keep. */
+static void meet(const jm_plan *p, const struct jm_step *s, const struct part *w)
+{
+    struct jm_ahead ahead = { 0 };
+    if (w->alone)
+        return;
+    if (p->weight_bytes > CACHED_BYTES && s->next_linear < p->n_steps) {
+        const struct jm_step *l = &p->steps[s->next_linear];
+        struct share g = groups_of(p, l, w);
+        size_t bytes = (g.to - g.from) * l->w.group_bytes;
+        ahead = (struct jm_ahead){ .data = l->w.data + g.from * l->w.group_bytes,
+                                   .bytes = bytes < AHEAD_BYTES ? bytes : AHEAD_BYTES };
+    }
+    jm_cpu_meet(p, w->m, ahead);
 }
 
 void jm_cpu_quantise_part(jm_plan *p, struct jm_step *s, uint32_t r, uint32_t from, uint32_t to)
@@ -121,18 +153,6 @@ static void run_rows(jm_plan *p, struct jm_step *s, struct share rows)
     }
 }
 
-/* The columns of a linear's result that a thread makes: whole blocks, so that they can be
- * quantised. */
-static struct share columns_of(const jm_plan *p, uint32_t cols, const struct part *w)
-{
-    uint32_t blocks = cols / BLOCK + (cols % BLOCK != 0);
-    if (w->alone)
-        return (struct share){ .from = 0, .to = cols };
-    struct share c = share_of(blocks, w->m, jm_team_size(p->dev->team));
-    return (struct share){ .from = c.from * BLOCK,
-                           .to = c.to * BLOCK < cols ? c.to * BLOCK : cols };
-}
-
 /* The rows for which a thread makes its columns. */
 static struct share column_rows(const jm_plan *p, const struct jm_step *s, const struct part *w)
 {
@@ -170,14 +190,14 @@ static void run_linear(jm_plan *p, struct jm_step *s, const struct part *w)
 {
     const struct jm_node *n = &s->node;
     struct share c = columns_of(p, n->w.rows, w), rows = column_rows(p, s, w);
-    uint32_t from = c.from / s->w.group, to = (c.to + s->w.group - 1) / s->w.group;
+    struct share g = groups_of(p, s, w);
     size_t first = (size_t)rows.from * n->times; /* inputs that stand side by side in a row */
     uint32_t many = (rows.to - rows.from) * n->times;
     struct jm_acts x = acts_from(&p->steps[n->in[0]], n->w.cols, first);
     float *y = s->out + first * n->w.rows;
-    if (from >= to || many == 0)
+    if (g.from >= g.to || many == 0)
         return;
-    p->dev->kernels->linear(&s->w, &x, many, y, n->w.rows, from, to, p->scratch[w->m]);
+    p->dev->kernels->linear(&s->w, &x, many, y, n->w.rows, g.from, g.to, p->scratch[w->m]);
     jm_cpu_add_bias(s, y, many, c.from, c.to);
 }
 
@@ -297,7 +317,7 @@ static void run_attention(jm_plan *p, struct jm_step *s, const struct part *w)
         append(p, s, (size_t)b->slot[r] * kv + h, b->pos[r], k + (size_t)t * dim,
                v + (size_t)t * dim);
     }
-    meet(p, w);
+    meet(p, s, w);
     struct share tasks = w->alone ? (struct share){ .from = rows.from * kv, .to = rows.to * kv }
                                   : share_of(rows_of(s, b) * kv, w->m, jm_team_size(p->dev->team));
     for (uint32_t t = tasks.from; t < tasks.to; t++) {
@@ -321,7 +341,7 @@ static void quantise_late(jm_plan *p, struct jm_step *s, const struct part *w)
                 (n->op == JM_OP_ATTENTION && n->n_heads / n->n_kv_heads * n->head_dim % BLOCK != 0);
     if (!late || !(s->quantise || s->quantise16))
         return;
-    meet(p, w);
+    meet(p, s + (s - p->steps + 1 < p->n_steps), w);
     for (uint32_t r = w->share[n->rows].from; r < w->share[n->rows].to; r++)
         jm_cpu_quantise_part(p, s, r, 0, n->cols);
 }
@@ -375,7 +395,7 @@ static void run_member(void *arg, uint32_t m)
         if (s->node.entry != p->batch->entry)
             continue;
         if (s->barrier_before)
-            meet(p, &w);
+            meet(p, s, &w);
         if (s->node.op == JM_OP_LINEAR)
             run_linear(p, s, &w);
         else if (s->node.op == JM_OP_ATTENTION)

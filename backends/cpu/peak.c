@@ -92,14 +92,14 @@ static void job_member(void *arg, uint32_t m)
 {
     struct job *j = arg;
     volatile uint64_t kept; /* or nothing would have to be read */
-    jm_team_barrier(j->team, m);
+    jm_team_barrier(j->team, m, (struct jm_ahead){ 0 });
     int64_t start = jm_now_ns();
     if (j->mul)
         kept = (uint64_t)j->mul(j->n);
     for (uint64_t i = 0; !j->mul && i < j->n; i++)
         kept = read_part(j, j->data + m * j->apart);
     (void)kept;
-    jm_team_barrier(j->team, m);
+    jm_team_barrier(j->team, m, (struct jm_ahead){ 0 });
     if (m == 0)
         j->ns = jm_now_ns() - start;
 }

@@ -432,7 +432,7 @@ static void run_attend(jm_plan *p, struct jm_step *s, struct jm_cpu_runs runs, u
         }
     }
     if (!runs.alone)
-        jm_cpu_meet(p, m);
+        jm_cpu_meet(p, m, (struct jm_ahead){ 0 });
     task = 0;
     for (uint32_t i = runs.from; i < runs.to; i++) {
         const struct run u = run_at(p, n, i);

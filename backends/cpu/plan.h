@@ -17,15 +17,16 @@ struct jm_device {
 /* What one node needs at run time besides itself. */
 struct jm_step {
     struct jm_node node;
-    struct jm_packed w;  /* LINEAR */
-    bool barrier_before; /* reads what another thread has written since the last barrier */
-    bool by_columns;     /* SWIGLU: each thread takes the columns that it has made of both inputs */
-    bool quantise;       /* its result feeds a quantised linear */
-    bool k_sums;         /* with quantise: it feeds one of Q4K or Q6K */
-    bool quantise16;     /* its result feeds one of JM_PACK_I16 */
-    size_t out_bytes;    /* of its buffer */
-    float *out;          /* [max_rows, cols]; ARGMAX: i32 */
-    int8_t *q;           /* with quantise: see jm_acts */
+    struct jm_packed w;   /* LINEAR */
+    bool barrier_before;  /* reads what another thread has written since the last barrier */
+    uint32_t next_linear; /* of its entry: itself or the first behind it; n_steps: none */
+    bool by_columns;  /* SWIGLU: each thread takes the columns that it has made of both inputs */
+    bool quantise;    /* its result feeds a quantised linear */
+    bool k_sums;      /* with quantise: it feeds one of Q4K or Q6K */
+    bool quantise16;  /* its result feeds one of JM_PACK_I16 */
+    size_t out_bytes; /* of its buffer */
+    float *out;       /* [max_rows, cols]; ARGMAX: i32 */
+    int8_t *q;        /* with quantise: see jm_acts */
     float *d;
     int32_t *sum;
     float *dsum; /* with k_sums */

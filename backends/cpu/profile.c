@@ -127,11 +127,11 @@ void jm_cpu_profile_step(jm_plan *p, uint32_t step, uint32_t m)
     l->last = now;
 }
 
-void jm_cpu_profile_meet(const jm_plan *p, uint32_t m)
+void jm_cpu_profile_meet(const jm_plan *p, uint32_t m, struct jm_ahead ahead)
 {
     struct lane *l = &p->profile->lane[m];
     int64_t came = ticks();
-    jm_team_barrier(p->dev->team, m);
+    jm_team_barrier(p->dev->team, m, ahead);
     int64_t left = ticks();
     l->pending += came - l->last;
     l->wait += left - came;

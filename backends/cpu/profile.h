@@ -20,15 +20,15 @@ void jm_cpu_profile_leave(jm_plan *p);
 void jm_cpu_profile_begin(jm_plan *p, uint32_t m);
 void jm_cpu_profile_step(jm_plan *p, uint32_t step, uint32_t m);
 /* jm_team_barrier, timed as a wait. */
-void jm_cpu_profile_meet(const jm_plan *p, uint32_t m);
+void jm_cpu_profile_meet(const jm_plan *p, uint32_t m, struct jm_ahead ahead);
 
 /* The barrier of all steps. */
-static inline void jm_cpu_meet(const jm_plan *p, uint32_t m)
+static inline void jm_cpu_meet(const jm_plan *p, uint32_t m, struct jm_ahead ahead)
 {
     if (p->profile)
-        jm_cpu_profile_meet(p, m);
+        jm_cpu_profile_meet(p, m, ahead);
     else
-        jm_team_barrier(p->dev->team, m);
+        jm_team_barrier(p->dev->team, m, ahead);
 }
 
 #endif

@@ -26,6 +26,7 @@ enum {
     SPIN_NS = 200000,         /* longer than a sleeper takes to wake, and than between two runs */
     SPINS_BEFORE_CLOCK = 512, /* some 10 us; looking more often makes each barrier longer */
     NAP_NS = 1000000,         /* where the kernel has no membarrier, of a sleep */
+    FETCH = 512,              /* bytes asked for between two looks at a signal */
     LINE = 128,               /* cache lines are fetched in pairs */
 };
 
@@ -97,13 +98,25 @@ static void sleep_for(const jm_team *t, struct signal *s, unsigned count)
     atomic_store_explicit(&s->sleeps, false, memory_order_relaxed);
 }
 
-static void wait_for(const jm_team *t, struct signal *s, unsigned count)
+/* Asks for a little of what a member is about to read. */
+static void fetch_some(struct jm_ahead *a)
+{
+    size_t n = a->bytes < FETCH ? a->bytes : FETCH;
+    for (size_t at = 0; at < n; at += 64)
+        __builtin_prefetch((const char *)a->data + at, 0, 2);
+    *a = (struct jm_ahead){ .data = (const char *)a->data + n, .bytes = a->bytes - n };
+}
+
+static void wait_for(const jm_team *t, struct signal *s, unsigned count, struct jm_ahead *ahead)
 {
     int64_t start_ns = 0;
     for (uint32_t i = 1; !t->crowded; i++) {
         if (has_come(atomic_load_explicit(&s->count, memory_order_acquire), count))
             return;
-        relax();
+        if (ahead->bytes > 0)
+            fetch_some(ahead);
+        else
+            relax();
         if (i % SPINS_BEFORE_CLOCK != 0)
             continue;
         int64_t now_ns = jm_now_ns();
@@ -158,16 +171,17 @@ static void call_others(jm_team *t, uint32_t member, unsigned run)
 
 static void *work(void *p)
 {
+    struct jm_ahead nothing = { 0 };
     struct member *m = p;
     jm_team *t = m->team;
     bind_to_core(t, m->number);
     for (unsigned run = 1;; run++) {
-        wait_for(t, &t->start[m->number], run);
+        wait_for(t, &t->start[m->number], run, &nothing);
         if (t->quit)
             return NULL;
         call_others(t, m->number, run);
         t->fn(t->arg, m->number);
-        jm_team_barrier(t, m->number);
+        jm_team_barrier(t, m->number, nothing);
     }
 }
 
@@ -264,10 +278,10 @@ void jm_team_run(jm_team *t, jm_team_fn *fn, void *arg)
     t->arg = arg;
     call_others(t, 0, ++t->runs);
     fn(arg, 0);
-    jm_team_barrier(t, 0);
+    jm_team_barrier(t, 0, (struct jm_ahead){ 0 });
 }
 
-void jm_team_barrier(jm_team *t, uint32_t member)
+void jm_team_barrier(jm_team *t, uint32_t member, struct jm_ahead ahead)
 {
     if (t->crowded) {
         pthread_barrier_wait(&t->crowd);
@@ -278,6 +292,6 @@ void jm_team_barrier(jm_team *t, uint32_t member)
     for (uint32_t r = 0; r < t->rounds; r++) {
         uint32_t partner = (member + (1u << r)) % t->n;
         send(&t->signal[(size_t)partner * t->rounds + r], count);
-        wait_for(t, &own[r], count);
+        wait_for(t, &own[r], count, &ahead);
     }
 }

@@ -5,6 +5,7 @@
 #ifndef JM_BACKENDS_CPU_TEAM_H
 #define JM_BACKENDS_CPU_TEAM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -21,7 +22,14 @@ uint32_t jm_team_size(const jm_team *t);
 /* Runs fn(arg, member) on all members; returns when all have returned. */
 void jm_team_run(jm_team *t, jm_team_fn *fn, void *arg);
 
-/* Within a run, by every member: nobody goes on before all have come here. */
-void jm_team_barrier(jm_team *t, uint32_t member);
+/* Memory that a member is about to read. */
+struct jm_ahead {
+    const void *data;
+    size_t bytes;
+};
+
+/* Within a run, by every member: nobody goes on before all have come here. Who waits brings `ahead`
+ * into its caches meanwhile; bytes may be 0. */
+void jm_team_barrier(jm_team *t, uint32_t member, struct jm_ahead ahead);
 
 #endif
