@@ -120,7 +120,8 @@ static void test_translator(void)
     char out[512] = "";
     jm_translator *t;
     jm_err err = { 0 };
-    CU_ASSERT_EQUAL_FATAL(jm_translator_open(MODEL, backend.ops, device, 1, JM_F16, &t, &err), JM_OK);
+    CU_ASSERT_EQUAL_FATAL(jm_translator_open(MODEL, backend.ops, device, 1, JM_F16, &t, &err),
+                          JM_OK);
     CU_ASSERT_EQUAL(jm_translate_line(t, "Save the file", 13, "de", append, out, &err), JM_OK);
     CU_ASSERT_PTR_NOT_NULL(strstr(out, "Datei speichern"));
     *out = '\0';
