@@ -241,7 +241,7 @@ jm_status jm_option_set(struct jm_run_config *c, const char *key, const char *va
         return jm_fail(err, JM_EUSAGE, "%s: %s must be yes or no, not '%.64s'", where, key, value);
     if (o->kind == JM_OPTION_TEXT)
         return jm_fail(err, JM_EUSAGE, "%s: %s is longer than %zu bytes", where, key, o->bytes - 1);
-    return jm_fail(err, JM_EUSAGE, "%s: %s must be a %s from %.20g to %.20g, not '%.64s'", where,
+    return jm_fail(err, JM_EUSAGE, "%s: %s must be a %s from %.12g to %.20g, not '%.64s'", where,
                    key, o->kind == JM_OPTION_DOUBLE ? "number" : "whole number", o->min, o->max,
                    value);
 }
@@ -325,7 +325,7 @@ void jm_options_print(FILE *f)
         char name[MAX_WORD];
         (void)fprintf(f, "  --%-17s %s", user_name(o, name), o->help);
         if (o->kind != JM_OPTION_TEXT && o->kind != JM_OPTION_FLAG)
-            (void)fprintf(f, " (%.20g to %.20g)", o->min, o->max);
+            (void)fprintf(f, " (%.12g to %.20g)", o->min, o->max);
         (void)fprintf(f, *o->preset ? " [%s]\n" : "%s\n", o->preset);
     }
 }
