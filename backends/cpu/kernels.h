@@ -136,6 +136,10 @@ jm_rms_norm_fn jm_cpu_rms_norm;
 jm_rope_fn jm_cpu_rope;
 jm_argmax_fn jm_cpu_argmax;
 
+/* One row by JM_PACK_Q4K or JM_PACK_Q6K, with AVX-512 VNNI. */
+void jm_avx512_linear_row(const struct jm_packed *w, const struct jm_acts *x, float *y, uint32_t g0,
+                          uint32_t g1);
+
 /* Of JM_PACK_STQ, with AVX-512 VBMI. */
 jm_linear_fn jm_avx512_linear_stq;
 

@@ -367,17 +367,6 @@ INLINE void dot_q6k(__m512i *acc, const uint8_t *p, size_t group_bytes, const st
     }
 }
 
-/* One row reads weights faster than the processor foresees: asks for a block some way ahead. */
-INLINE void ask_q6k(const uint8_t *p, size_t group_bytes, const int G)
-{
-    enum { BYTES = 384, AHEAD = 6 };
-    for (int j = 0; j < G; j++) {
-        for (size_t i = 0; i < BYTES; i += 64)
-            _mm_prefetch((const char *)p + (size_t)j * group_bytes + AHEAD * BYTES + i,
-                         _MM_HINT_T0);
-    }
-}
-
 /* w = d scale (q - 32), with a scale for each 16 inputs */
 INLINE void tile_q6k(const struct jm_packed *w, const struct jm_acts *x, uint32_t row, float *y,
                      size_t ldy, uint32_t g, const int R, const int G)
@@ -390,8 +379,6 @@ INLINE void tile_q6k(const struct jm_packed *w, const struct jm_acts *x, uint32_
     for (int i = 0; i < R * G; i++)
         sum[i] = _mm512_setzero_ps();
     for (uint32_t b = 0; b < n; b++) {
-        if (R == 1)
-            ask_q6k(p + (size_t)b * 384, w->group_bytes, G);
         UNROLL(2)
         for (int half = 0; half < 2; half++) {
             __m512i acc[12];
@@ -440,8 +427,10 @@ INLINE void linear_k(const struct jm_packed *w, const struct jm_acts *x, uint32_
                      size_t ldy, uint32_t g0, uint32_t g1, const enum jm_pack_kind kind)
 {
     uint32_t g = g0;
-    for (; n_rows == 1 && g + 4 <= g1; g += 4)
-        tile_k(w, x, 0, y, ldy, g, 1, 4, kind);
+    if (n_rows == 1) {
+        jm_avx512_linear_row(w, x, y, g0, g1);
+        return;
+    }
     for (; g + 2 <= g1; g += 2)
         rows_k(w, x, n_rows, y, ldy, g, 2, kind);
     for (; g < g1; g++)
