@@ -36,7 +36,7 @@ struct jm_acts {
 
 /* y[r, o] = sum_k x[r, k] * w[o, k] for all rows and the outputs of groups [g0, g1). ldy: columns
  * of y. scratch: f32 [JM_LINEAR_SCRATCH * cols], 8-byte aligned, this thread's. */
-enum { JM_LINEAR_SCRATCH = 9 };
+enum { JM_LINEAR_SCRATCH = 10 };
 typedef void jm_linear_fn(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
                           float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch);
 

@@ -10,21 +10,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "backends/cpu/avx512/lanes.h"
 #include "backends/cpu/kernels.h"
 
-/* As in kernels.c: under sanitizers unrolling would take compilers minutes. */
-#ifdef JM_SANITIZED
-#define INLINE static
-#define UNROLL(n)
-#else
-#define PRAGMA(text) _Pragma(#text)
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL(n) PRAGMA(GCC unroll n)
-#endif
-
 enum {
-    LANES = 16,
-    BLOCK = 32,
     BLOCKS = JM_ATTEND8_DIM / BLOCK,
     MOST = 127 * 128 + 63, /* of an integer of a query: high and low within 127 */
 };

@@ -8,20 +8,9 @@
 #include <immintrin.h>
 #include <math.h>
 
+#include "backends/cpu/avx512/lanes.h"
+#include "backends/cpu/avx512/panel.h"
 #include "backends/cpu/kernels.h"
-
-/* Arrays of vectors become registers only where their loops are unrolled, with sizes that are
- * known. Sanitizers check each access: then that would take compilers minutes. */
-#ifdef JM_SANITIZED
-#define INLINE static
-#define UNROLL(n)
-#else
-#define PRAGMA(text) _Pragma(#text)
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL(n) PRAGMA(GCC unroll n)
-#endif
-
-enum { LANES = 16, BLOCK = 32 };
 
 INLINE void store(float *y, __m512 v, uint32_t left)
 {
@@ -110,20 +99,6 @@ INLINE int runs_of(const enum jm_pack_kind kind)
     return kind == JM_PACK_Q4 ? 2 : kind == JM_PACK_Q2 ? 4 : 1;
 }
 
-/* Run s of a vector of levels; what lies above it is masked off. */
-INLINE __m512i run_of(__m512i v, const int s, const enum jm_pack_kind kind)
-{
-    if (kind == JM_PACK_Q4)
-        return _mm512_and_si512(s ? _mm512_srli_epi16(v, 4) : v, _mm512_set1_epi8(15));
-    if (kind == JM_PACK_Q2)
-        return _mm512_and_si512(s == 0   ? v
-                                : s == 1 ? _mm512_srli_epi16(v, 2)
-                                : s == 2 ? _mm512_srli_epi16(v, 4)
-                                         : _mm512_srli_epi16(v, 6),
-                                _mm512_set1_epi8(3));
-    return v;
-}
-
 INLINE __m512 scales_of(const uint8_t *p, const enum jm_pack_kind kind)
 {
     if (kind == JM_PACK_I16) { /* exponent bytes */
@@ -176,18 +151,6 @@ INLINE void dot_block(__m512i *acc, const uint8_t *p, size_t group_bytes, const 
     }
 }
 
-/* Weights that will be wanted soon, and how much of them to ask for with each block. */
-struct ahead {
-    const uint8_t *p, *end;
-    size_t bytes;
-};
-
-INLINE void ask(struct ahead *a)
-{
-    for (const uint8_t *stop = a->p + a->bytes; a->p < stop; a->p += 64)
-        _mm_prefetch((const char *)a->p, _MM_HINT_T1);
-}
-
 INLINE void tile_int(const struct jm_packed *w, const struct jm_acts *x, uint32_t row, float *y,
                      size_t ldy, uint32_t g, const int R, const int G, const enum jm_pack_kind kind,
                      struct ahead *ahead)
@@ -236,9 +199,11 @@ INLINE void rows_int(const struct jm_packed *w, const struct jm_acts *x, uint32_
                      size_t ldy, uint32_t g, const int G, const enum jm_pack_kind kind)
 {
     uint32_t r = 0, tiles = n_rows / 4 + n_rows % 4 / 2 + n_rows % 2;
-    struct ahead a = { .p = w->data + (g + (uint32_t)G) * w->group_bytes };
+    const uint8_t *next = w->data + (g + (uint32_t)G) * w->group_bytes;
+    struct ahead a = { .p = next, .end = next };
     if (g + 2 * (uint32_t)G <= w->n_groups)
-        a.bytes = ((size_t)G * w->group_bytes / (tiles * (x->cols / BLOCK)) + 63) & ~(size_t)63;
+        a.end += (size_t)G * w->group_bytes;
+    a.bytes = (size_t)G * w->group_bytes / (tiles * (x->cols / BLOCK));
     for (; r + 4 <= n_rows; r += 4)
         tile_int(w, x, r, y, ldy, g, 4, G, kind, &a);
     for (; r + 2 <= n_rows; r += 2)
@@ -263,23 +228,6 @@ INLINE void linear_int(const struct jm_packed *w, const struct jm_acts *x, uint3
 }
 
 /* ---- k-quants: 256 inputs have one scale, and groups of 32 or 16 a small integer each ---- */
-
-INLINE __m512 bytes_to_ps(const uint8_t *p)
-{
-    return _mm512_cvtepi32_ps(
-        _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
-}
-
-INLINE __m512 sbytes_to_ps(const uint8_t *p)
-{
-    return _mm512_cvtepi32_ps(
-        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
-}
-
-INLINE __m512 halves_to_ps(const uint8_t *p)
-{
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
-}
 
 INLINE void store_tile(const struct jm_packed *w, const __m512 *sum, uint32_t row, float *y,
                        size_t ldy, uint32_t g, const int R, const int G)
@@ -327,15 +275,6 @@ INLINE void tile_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_
         }
     }
     store_tile(w, sum, row, y, ldy, g, R, G);
-}
-
-/* Inputs 4 i to 4 i + 3 of a block of Q6K, 0 to 63. */
-INLINE __m512i six_bits(const uint8_t *p, const int i)
-{
-    const __m512i low = _mm512_loadu_si512(p + i % 4 * 64);
-    const __m512i high = _mm512_loadu_si512(p + 256 + i % 2 * 64);
-    const __m512i two = run_of(high, i / 2, JM_PACK_Q2);
-    return _mm512_or_si512(run_of(low, i / 4, JM_PACK_Q4), _mm512_slli_epi16(two, 4));
 }
 
 /* acc[r * G + j] = half a block of Q6K, which has its own scale: the sum of (q - 32) x. */
@@ -440,7 +379,7 @@ INLINE void linear_k(const struct jm_packed *w, const struct jm_acts *x, uint32_
 static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
                    size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
 {
-    (void)scratch;
+    g0 = jm_avx512_panels(w, x, n_rows, y, ldy, g0, g1, scratch, NULL);
     switch (w->kind) {
     case JM_PACK_F16:
         linear_float(w, x, n_rows, y, ldy, g0, g1, 1);

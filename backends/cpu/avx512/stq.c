@@ -7,22 +7,12 @@
  * row gets the same result alone and among others. */
 #include <immintrin.h>
 
+#include "backends/cpu/avx512/lanes.h"
+#include "backends/cpu/avx512/panel.h"
 #include "backends/cpu/kernels.h"
 #include "backends/format_codecs.h"
 
-/* As in kernels.c: under sanitizers unrolling would take compilers minutes. */
-#ifdef JM_SANITIZED
-#define INLINE static
-#define UNROLL(n)
-#else
-#define PRAGMA(text) _Pragma(#text)
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL(n) PRAGMA(GCC unroll n)
-#endif
-
 enum {
-    LANES = 16,
-    BLOCK = 32,
     PASS_ROWS = 16,
     BLOCK_BYTES = BLOCK + 8, /* of one row in a panel */
     SPAN_BYTES = 5 * 64,     /* of the codes of 128 inputs */
@@ -84,13 +74,6 @@ static void make_panel(uint8_t *panel, const struct jm_acts *x, uint32_t row, ui
             __builtin_memcpy(to + 9 * ld, &start, 4);
         }
     }
-}
-
-INLINE __m512i word_at(const uint8_t *p)
-{
-    int32_t four;
-    __builtin_memcpy(&four, p, 4);
-    return _mm512_set1_epi32(four);
 }
 
 /* part[r * G + j] += B blocks of 32 inputs, from block `first` on of the 64 whose codes are given
@@ -199,11 +182,33 @@ INLINE void rows_of_groups(const struct jm_packed *w, const uint8_t *x, uint32_t
     }
 }
 
+/* For jm_avx512_panels: all levels of two groups, as bytes. */
+static void unpack(const struct jm_packed *w, uint32_t g, struct jm_panel *out)
+{
+    __m512i table[4], code[4];
+    uint8_t *to = out->levels;
+    make_tables(table);
+    for (uint32_t j = 0; j < JM_PANEL_GROUPS; j++) {
+        const uint8_t *p = w->data + (g + j) * w->group_bytes, *d = p + w->scales;
+        float *scale = out->scales + j * LANES;
+        for (uint32_t c = 0; c < w->t.cols / 64; c++, to += 16 * 64) {
+            codes_of(p + c / 2 * SPAN_BYTES, c % 2, code);
+            UNROLL(16)
+            for (int i = 0; i < 16; i++)
+                _mm512_storeu_si512(to + 64 * i,
+                                    _mm512_permutexvar_epi8(code[i % 4], table[i / 4]));
+        }
+        for (uint32_t s = 0; s < w->t.cols / 256; s++, d += 2 * LANES)
+            _mm512_storeu_ps(scale + s * JM_PANEL_GROUPS * LANES, halves_to_ps(d));
+    }
+}
+
 void jm_avx512_linear_stq(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
                           float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
 {
     const size_t row_bytes = w->t.cols / BLOCK * BLOCK_BYTES;
     uint8_t *panels = (uint8_t *)scratch;
+    g0 = jm_avx512_panels(w, x, n_rows, y, ldy, g0, g1, scratch, unpack);
     __m512i table[4];
     make_tables(table);
     for (uint32_t r = 0; r < n_rows; r += PASS_ROWS) {

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the AVX-512 kernels have in common: packed levels and scales (pack.h) into vectors. */
+#ifndef JM_BACKENDS_CPU_AVX512_LANES_H
+#define JM_BACKENDS_CPU_AVX512_LANES_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backends/cpu/pack.h"
+
+/* Arrays of vectors become registers only where their loops are unrolled, with sizes that are
+ * known. Sanitizers check each access: then that would take compilers minutes. */
+#ifdef JM_SANITIZED
+#define INLINE static inline
+#define UNROLL(n)
+#else
+#define PRAGMA(text) _Pragma(#text)
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL(n) PRAGMA(GCC unroll n)
+#endif
+
+enum { LANES = 16, BLOCK = 32 };
+
+/* Run s of a vector of levels; what lies above it is masked off. */
+INLINE __m512i run_of(__m512i v, const int s, const enum jm_pack_kind kind)
+{
+    if (kind == JM_PACK_Q4)
+        return _mm512_and_si512(s ? _mm512_srli_epi16(v, 4) : v, _mm512_set1_epi8(15));
+    if (kind == JM_PACK_Q2)
+        return _mm512_and_si512(s == 0   ? v
+                                : s == 1 ? _mm512_srli_epi16(v, 2)
+                                : s == 2 ? _mm512_srli_epi16(v, 4)
+                                         : _mm512_srli_epi16(v, 6),
+                                _mm512_set1_epi8(3));
+    return v;
+}
+
+/* Inputs 4 i to 4 i + 3 of a block of Q6K, 0 to 63. */
+INLINE __m512i six_bits(const uint8_t *p, const int i)
+{
+    const __m512i low = _mm512_loadu_si512(p + i % 4 * 64);
+    const __m512i high = _mm512_loadu_si512(p + 256 + i % 2 * 64);
+    const __m512i two = run_of(high, i / 2, JM_PACK_Q2);
+    return _mm512_or_si512(run_of(low, i / 4, JM_PACK_Q4), _mm512_slli_epi16(two, 4));
+}
+
+INLINE __m512 bytes_to_ps(const uint8_t *p)
+{
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+
+INLINE __m512 sbytes_to_ps(const uint8_t *p)
+{
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+
+INLINE __m512 halves_to_ps(const uint8_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+INLINE __m512i word_at(const void *p)
+{
+    int32_t four;
+    __builtin_memcpy(&four, p, 4);
+    return _mm512_set1_epi32(four);
+}
+
+/* The outputs that a group has, of those left from its first on. */
+INLINE __mmask16 lanes_of(uint32_t left)
+{
+    return (__mmask16)(left >= LANES ? 0xffffu : (1u << left) - 1u);
+}
+
+/* Weights that will be wanted soon, up to end, and how much of them to ask for at a time. */
+struct ahead {
+    const uint8_t *p, *end;
+    size_t bytes;
+};
+
+INLINE void ask(struct ahead *a)
+{
+    for (size_t i = 0; i < a->bytes && a->p < a->end; i += 64, a->p += 64)
+        _mm_prefetch((const char *)a->p, _MM_HINT_T1);
+}
+
+#endif
