@@ -12,7 +12,8 @@
 
 enum {
     BLOCK = 32,
-    HALVES = 128, /* keys made F16 at a time */
+    PREFETCH_BYTES = 64 << 10, /* of keys: more would push out what is being worked on */
+    HALVES = 128,              /* keys made F16 at a time */
 };
 
 /* Cutting by rows pays when the weights come from a cache fast enough, and each thread has rows
@@ -278,6 +279,8 @@ static size_t head_at(const jm_plan *p, const struct jm_node *n, uint32_t r, uin
 static void prefetch_head(const jm_plan *p, const struct jm_step *s, size_t at, uint32_t seen)
 {
     size_t each = jm_cpu_kv_bytes(p), n = (size_t)seen * s->node.head_dim;
+    if (n * each > PREFETCH_BYTES)
+        return;
     prefetch((const char *)s->k_cache + at * each, (const char *)s->v_cache + at * each, n * each);
     if (p->lim.kv_format == JM_Q8_0)
         prefetch(s->k_scale + at / BLOCK, s->v_scale + at / BLOCK, n / BLOCK * sizeof *s->k_scale);

@@ -16,6 +16,8 @@
 enum {
     BLOCKS = JM_ATTEND8_DIM / BLOCK,
     MOST = 127 * 128 + 63, /* of an integer of a query: high and low within 127 */
+    KEYS_AHEAD = 4096,     /* as in kernels.c: long contexts come from memory */
+    VALUE_ROWS = 64,
 };
 
 /* One head's. */
@@ -64,6 +66,12 @@ INLINE __m512i four_of(const int8_t *q)
     return _mm512_set1_epi32(word);
 }
 
+INLINE void ask_kv(const void *p, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)p + i, _MM_HINT_T0);
+}
+
 /* s[h] += the products of 32 values of each query and of 16 keys. k: the levels, d: scales of the
  * keys. Levels are taken as level + 128: what that adds is taken off first. */
 INLINE void score_block(__m512 *s, const struct query *q, uint32_t b, const int8_t *k, __m512 d,
@@ -77,6 +85,7 @@ INLINE void score_block(__m512 *s, const struct query *q, uint32_t b, const int8
     }
     UNROLL(8)
     for (int i = 0; i < BLOCK / 4; i++) {
+        ask_kv(k + (size_t)i * 4 * LANES + KEYS_AHEAD, 64);
         const __m512i v =
             _mm512_xor_si512(_mm512_loadu_si512(k + (size_t)i * 4 * LANES), _mm512_set1_epi8(-128));
         UNROLL(4)
@@ -131,19 +140,24 @@ INLINE void score_keys(const struct query *q, const struct jm_kv8 *kv, uint32_t 
         top[h] = _mm512_reduce_max_ps(largest[h]);
 }
 
-/* out [H, dim] = sum_p scores[p] * v[p], 32 * B columns at a time. */
-INLINE void weigh_columns(const struct jm_kv8 *kv, uint32_t dim, uint32_t n, uint32_t at,
-                          const float *scores, size_t ld, const float *inverse, float *out,
-                          const int H, const int B)
+/* out [H, dim] += scores[p] * v[p] of positions from..to, 32 * B columns from `at` on; from 0 on
+ * they begin at 0. n: how many positions there are. */
+INLINE void weigh_part(const struct jm_kv8 *kv, uint32_t dim, uint32_t n, uint32_t from,
+                       uint32_t to, uint32_t at, const float *scores, size_t ld, float *out,
+                       const int H, const int B)
 {
-    const int8_t *v = kv->v + at;
-    const uint16_t *d = kv->dv + at / BLOCK;
+    const int8_t *v = kv->v + (size_t)from * dim + at;
+    const uint16_t *d = kv->dv + ((size_t)from * dim + at) / BLOCK;
+    const __mmask16 go_on = from > 0 ? 0xffff : 0;
     __m512 s[16];
     UNROLL(16)
     for (int i = 0; i < 2 * B * H; i++)
-        s[i] = _mm512_setzero_ps();
-    for (uint32_t p = 0; p < n; p++, v += dim, d += dim / BLOCK) {
+        s[i] = _mm512_maskz_loadu_ps(go_on, out + (size_t)(i / (2 * B)) * dim + at +
+                                                (size_t)(i % (2 * B)) * LANES);
+    for (uint32_t p = from; p < to; p++, v += dim, d += dim / BLOCK) {
         __m512 x[4];
+        if (at == 0 && p + VALUE_ROWS < n)
+            ask_kv(v + (size_t)VALUE_ROWS * dim, dim);
         UNROLL(4)
         for (int j = 0; j < 2 * B; j++) {
             const __m128i levels = _mm_loadu_si128((const __m128i *)(const void *)(v + j * LANES));
@@ -161,7 +175,24 @@ INLINE void weigh_columns(const struct jm_kv8 *kv, uint32_t dim, uint32_t n, uin
     UNROLL(16)
     for (int i = 0; i < 2 * B * H; i++)
         _mm512_storeu_ps(out + (size_t)(i / (2 * B)) * dim + at + (size_t)(i % (2 * B)) * LANES,
-                         _mm512_mul_ps(s[i], _mm512_set1_ps(inverse[i / (2 * B)])));
+                         s[i]);
+}
+
+/* out [H, dim] = sum_p scores[p] * v[p] * inverse */
+INLINE void weigh_values(const struct jm_kv8 *kv, uint32_t dim, uint32_t n, const float *scores,
+                         size_t ld, const float *inverse, float *out, const int H)
+{
+    for (uint32_t from = 0; from < n; from += VALUE_ROWS) {
+        const uint32_t to = n - from < VALUE_ROWS ? n : from + VALUE_ROWS;
+        uint32_t at = 0;
+        for (; at + 2 * BLOCK <= dim; at += 2 * BLOCK)
+            weigh_part(kv, dim, n, from, to, at, scores, ld, out, H, 2);
+        if (at < dim)
+            weigh_part(kv, dim, n, from, to, at, scores, ld, out, H, 1);
+    }
+    for (int h = 0; h < H; h++)
+        for (uint32_t i = 0; i < dim; i++)
+            out[(size_t)h * dim + i] *= inverse[h];
 }
 
 INLINE void attend_heads(const float *x, const struct jm_kv8 *kv, uint32_t dim, uint32_t n,
@@ -170,16 +201,12 @@ INLINE void attend_heads(const float *x, const struct jm_kv8 *kv, uint32_t dim, 
     const size_t ld = (n + LANES - 1) & ~(size_t)(LANES - 1);
     float top[4], inverse[4];
     struct query q[4];
-    uint32_t at = 0;
     for (int h = 0; h < H; h++)
         round_query(x + (size_t)h * dim, dim, &q[h]);
     score_keys(q, kv, dim, n, scale, scores, ld, top, H);
     for (int h = 0; h < H; h++)
         inverse[h] = jm_avx512_soften(scores + (size_t)h * ld, n, top[h]);
-    for (; at + 2 * BLOCK <= dim; at += 2 * BLOCK)
-        weigh_columns(kv, dim, n, at, scores, ld, inverse, out, H, 2);
-    if (at < dim)
-        weigh_columns(kv, dim, n, at, scores, ld, inverse, out, H, 1);
+    weigh_values(kv, dim, n, scores, ld, inverse, out, H);
 }
 
 void jm_avx512_attend8(const float *q, uint32_t n_heads, const struct jm_kv8 *kv, uint32_t dim,

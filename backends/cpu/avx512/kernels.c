@@ -479,11 +479,23 @@ INLINE __m512 load_kv(const void *cache, size_t at, __mmask16 m, const int half)
     return _mm512_maskz_loadu_ps(m, (const float *)cache + at);
 }
 
+/* Keys and values of long contexts come from memory: they are asked for so much before they are
+ * used, and values are weighed so many positions at a time, which stay in the L1 cache while all
+ * columns take their part. */
+enum { KEYS_AHEAD = 4096, VALUE_ROWS = 64 };
+
+INLINE void ask_kv(const void *p, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)p + i, _MM_HINT_T0);
+}
+
 /* scores [H, ld]: scale * q.K of 16 positions at a time, the largest of each head in top. Keys of
  * positions beyond n are whatever lies there; they are masked. */
 INLINE void score_keys(const float *q, const void *k, uint32_t dim, uint32_t n, float scale,
                        float *scores, size_t ld, float *top, const int H, const int half)
 {
+    const size_t each = half ? 2 : 4;
     __m512 largest[4];
     UNROLL(4)
     for (int h = 0; h < H; h++)
@@ -496,6 +508,7 @@ INLINE void score_keys(const float *q, const void *k, uint32_t dim, uint32_t n, 
             even[h] = odd[h] = _mm512_setzero_ps();
         uint32_t i = 0;
         for (; i + 2 <= dim; i += 2) {
+            ask_kv((const char *)k + (at + i * LANES) * each + KEYS_AHEAD, 2 * LANES * each);
             const __m512 k0 = load_kv(k, at + i * LANES, 0xffff, half),
                          k1 = load_kv(k, at + (i + 1) * LANES, 0xffff, half);
             UNROLL(4)
@@ -533,39 +546,56 @@ float jm_avx512_soften(float *scores, uint32_t n, float top)
     return 1.0f / _mm512_reduce_add_ps(total);
 }
 
-/* out [H, dim] = sum_p scores[p] * v[p], 64 columns at a time so that four sums a head run side by
- * side */
+/* out [H, dim] += scores[p] * v[p] of positions from..to, 64 columns from `at` on, so that four
+ * sums a head run side by side; from 0 on they begin at 0. n: how many positions there are. */
+INLINE void weigh_part(const void *v, uint32_t dim, uint32_t n, uint32_t from, uint32_t to,
+                       uint32_t at, const float *scores, size_t ld, float *out, const int H,
+                       const int half)
+{
+    const size_t each = half ? 2 : 4;
+    __mmask16 m[4];
+    __m512 s[16];
+    UNROLL(4)
+    for (uint32_t j = 0; j < 4; j++)
+        m[j] = at + j * LANES < dim ? first(dim - at - j * LANES) : 0;
+    UNROLL(16)
+    for (int i = 0; i < 4 * H; i++)
+        s[i] = _mm512_maskz_loadu_ps(from > 0 ? m[i % 4] : 0,
+                                     out + (size_t)(i / 4) * dim + at + (uint32_t)(i % 4) * LANES);
+    for (uint32_t p = from; p < to; p++) {
+        const size_t row = (size_t)p * dim + at;
+        __m512 x[4];
+        if (at == 0 && p + VALUE_ROWS < n)
+            ask_kv((const char *)v + (row + (size_t)VALUE_ROWS * dim) * each, dim * each);
+        UNROLL(4)
+        for (int j = 0; j < 4; j++)
+            x[j] = load_kv(v, row + (size_t)j * LANES, m[j], half);
+        UNROLL(4)
+        for (int h = 0; h < H; h++) {
+            const __m512 e = _mm512_set1_ps(scores[(size_t)h * ld + p]);
+            UNROLL(4)
+            for (int j = 0; j < 4; j++)
+                s[h * 4 + j] = _mm512_fmadd_ps(e, x[j], s[h * 4 + j]);
+        }
+    }
+    UNROLL(16)
+    for (int i = 0; i < 4 * H; i++)
+        _mm512_mask_storeu_ps(out + (size_t)(i / 4) * dim + at + (uint32_t)(i % 4) * LANES,
+                              m[i % 4], s[i]);
+}
+
+/* out [H, dim] = sum_p scores[p] * v[p] * inverse */
 INLINE void weigh_values(const void *v, uint32_t dim, uint32_t n, const float *scores, size_t ld,
                          const float *inverse, float *out, const int H, const int half)
 {
-    for (uint32_t at = 0; at < dim; at += 4 * LANES) {
-        __mmask16 m[4];
-        __m512 s[16];
-        UNROLL(4)
-        for (uint32_t j = 0; j < 4; j++)
-            m[j] = at + j * LANES < dim ? first(dim - at - j * LANES) : 0;
-        UNROLL(16)
-        for (int i = 0; i < 4 * H; i++)
-            s[i] = _mm512_setzero_ps();
-        for (uint32_t p = 0; p < n; p++) {
-            const size_t row = (size_t)p * dim + at;
-            __m512 x[4];
-            UNROLL(4)
-            for (int j = 0; j < 4; j++)
-                x[j] = load_kv(v, row + (size_t)j * LANES, m[j], half);
-            UNROLL(4)
-            for (int h = 0; h < H; h++) {
-                const __m512 e = _mm512_set1_ps(scores[(size_t)h * ld + p]);
-                UNROLL(4)
-                for (int j = 0; j < 4; j++)
-                    s[h * 4 + j] = _mm512_fmadd_ps(e, x[j], s[h * 4 + j]);
-            }
-        }
-        UNROLL(16)
-        for (int i = 0; i < 4 * H; i++)
-            _mm512_mask_storeu_ps(out + (size_t)(i / 4) * dim + at + (uint32_t)(i % 4) * LANES,
-                                  m[i % 4], _mm512_mul_ps(s[i], _mm512_set1_ps(inverse[i / 4])));
+    for (uint32_t from = 0; from < n; from += VALUE_ROWS) {
+        const uint32_t to = n - from < VALUE_ROWS ? n : from + VALUE_ROWS;
+        for (uint32_t at = 0; at < dim; at += 4 * LANES)
+            weigh_part(v, dim, n, from, to, at, scores, ld, out, H, half);
     }
+    for (int h = 0; h < H; h++)
+        for (uint32_t i = 0; i < dim; i++)
+            out[(size_t)h * dim + i] *= inverse[h];
 }
 
 INLINE void attend_heads(const float *q, const void *k, const void *v, uint32_t dim, uint32_t n,
