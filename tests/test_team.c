@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cpu backend's team of threads: meetings hold whatever sleeps, with more threads than cores
- * too, and who waits long sleeps. */
+ * too, and who waits long sleeps.
+ * With --bench: what meeting costs two threads. */
 #include <CUnit/Basic.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "backends/cpu/team.h"
 #include "base/clock.h"
 
-enum { MOST = 8, PHASES = 300 };
+enum { MOST = 8, PHASES = 300, BENCH_MEETINGS = 200000, BENCH_RUNS = 20000 };
 
 #define MS INT64_C(1000000)
 
@@ -119,8 +121,37 @@ static void test_binding(void)
     CU_ASSERT(CPU_EQUAL(&before, &after));
 }
 
-int main(void)
+static void meet_often(void *arg, uint32_t m)
 {
+    const struct work *w = arg;
+    for (int i = 0; i < BENCH_MEETINGS; i++)
+        jm_team_barrier(w->team, m, (struct jm_ahead){ 0 });
+}
+
+static int bench(void)
+{
+    struct work w = { .members = 2 };
+    atomic_uint sum = 0;
+    if (jm_team_open(2, &w.team, NULL) != JM_OK)
+        return 1;
+    for (int repeat = 0; repeat < 5; repeat++) {
+        int64_t start_ns = jm_now_ns();
+        jm_team_run(w.team, meet_often, &w);
+        int64_t met_ns = jm_now_ns();
+        for (int i = 0; i < BENCH_RUNS; i++)
+            jm_team_run(w.team, nothing, &sum);
+        printf("a barrier %.2f us, a run of nothing %.2f us\n",
+               (double)(met_ns - start_ns) / BENCH_MEETINGS * 1e-3,
+               (double)(jm_now_ns() - met_ns) / BENCH_RUNS * 1e-3);
+    }
+    jm_team_close(w.team);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--bench") == 0)
+        return bench();
     if (CU_initialize_registry() != CUE_SUCCESS)
         return 1;
     CU_pSuite s = CU_add_suite("team", NULL, NULL);
