@@ -135,8 +135,6 @@ int jm_run_ab(const struct jm_run_config *base, const char *text_a, const char *
         (void)fprintf(stderr, "joulemark run: %s\n", why.text);
         code = code == JM_EXIT_OK ? jm_exit_code(why.status) : code;
     }
-    if (s.n > 0)
-        printf("\nrecords  %s\n", csv);
     if (st != JM_OK)
         (void)fprintf(stderr, "joulemark run: %s\n", err.text);
     free(s.row);

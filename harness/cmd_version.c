@@ -3,6 +3,7 @@
 #include "harness/commands.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "harness/exit_code.h"
 #include "harness/record/columns.h"
@@ -10,6 +11,12 @@
 
 int jm_cmd_version(int argc, char **argv)
 {
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        (void)fputs("usage: joulemark version\n\n"
+                    "Prints version, source revision, compiler, flags, and schema of results.\n",
+                    stdout);
+        return JM_EXIT_OK;
+    }
     if (argc > 1) {
         (void)fprintf(stderr, "joulemark version: takes no arguments, not '%s'\n", argv[1]);
         return JM_EXIT_USAGE;

@@ -37,7 +37,7 @@ do for [t in "svg png"] {
         high = high > 0 ? high * 1.15 : 1
         set xrange [first:last]
         set yrange [0:high]
-        set ytics round(high/4)
+        set ytics round(high/6)
         set label 98 word(panels, 2*p-1) at graph 0,1 offset 0,0.5 left noenhanced
         set ylabel "watts"
         set xlabel (p == n ? "seconds since the measured time began" : "")

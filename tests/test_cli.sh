@@ -49,6 +49,9 @@ expect 3 'cut.gguf' translate --to de --model "$dir/cut.gguf" x
 printf '[a]\nthreads = 1\n[a]\nthreads = 2\n' >"$dir/twice.ini"
 expect 3 'twice.ini' run --suite "$dir/twice.ini" --results "$dir/r"
 : >"$dir/file"
+for command in $("$bin" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'); do
+    expect 0 "^usage: joulemark $command" "$command" --help
+done
 expect 4 'not a folder' run --results "$dir/file" --no-plots
 expect 4 'cannot write' quantize "$(dirname "$0")/../workloads/data/tiny-mt-f16.gguf" \
     "$dir/nowhere/x.gguf" Q8_0

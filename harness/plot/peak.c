@@ -25,7 +25,7 @@ struct window {
 
 static int by_time(const void *a, const void *b)
 {
-    return jm_plot_by_value(&((const struct window *)a)->rate, &((const struct window *)b)->rate);
+    return jm_plot_by_value(&((const struct window *)a)->ms, &((const struct window *)b)->ms);
 }
 
 static bool searched(const struct jm_table *t, size_t r)
@@ -56,6 +56,18 @@ const char *jm_plot_peak_axis(const struct jm_plot_job *j)
     return k ? k->axis : "";
 }
 
+/* The lowest rate at which a window of full length failed: a short one that was valid at such a
+ * rate was too short to tell. */
+static double refuted(const struct jm_table *peak)
+{
+    double least = INFINITY;
+    for (size_t i = 1; i < peak->rows; i++)
+        if (strcmp(jm_table_text(peak, i, "kind"), "confirmation") == 0 &&
+            strcmp(jm_table_text(peak, i, "valid"), "yes") != 0)
+            least = fmin(least, jm_table_number(peak, i, "target_qps"));
+    return least;
+}
+
 static size_t read_windows(const struct jm_table *peak, const struct kind *k, struct window *w)
 {
     size_t n = 0;
@@ -63,6 +75,7 @@ static size_t read_windows(const struct jm_table *peak, const struct kind *k, st
         struct window one = { .ms = jm_table_number(peak, i, k->seen),
                               .rate = jm_table_number(peak, i, "target_qps"),
                               .valid = strcmp(jm_table_text(peak, i, "valid"), "yes") == 0 };
+        one.valid = one.valid && one.rate < refuted(peak);
         if (one.ms > 0.0 && one.rate > 0.0)
             w[n++] = one;
     }
