@@ -22,7 +22,7 @@ void jm_grid_free(struct jm_grid *g);
 
 /* Puts answers/0.png, 1.png, … of each folder, at most JM_GRID_COLUMNS and as many as all have,
  * into PATH.png, and where texts go into f, blocks of x, y, "text": the labels of the rows, and
- * four for the lines of the captions of the columns from the lowest up, by captions.csv of the
+ * five for the lines of the captions of the columns from the lowest up, by captions.csv of the
  * first folder. Returns how many rows; 0 also where a picture is missing or of another size than
  * the first. */
 size_t jm_grid_write(const struct jm_grid *g, FILE *f, const char *path);

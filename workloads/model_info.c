@@ -61,13 +61,6 @@ void jm_model_info_gguf(const jm_gguf *f, struct jm_model_info *out)
     (void)jm_gguf_bool(f, "joulemark.synthetic", &out->synthetic);
 }
 
-/* The folder of the first shard, "." where its path has none; malloc'd. */
-static char *folder_of(const jm_safetensors *f)
-{
-    const char *path = jm_safetensors_shard_path(f, 0), *slash = strrchr(path, '/');
-    return slash ? jm_asprintf("%.*s", slash == path ? 1 : (int)(slash - path), path) : strdup(".");
-}
-
 void jm_model_info_safetensors(const jm_safetensors *f, struct jm_model_info *out)
 {
     struct census c = { 0 };
@@ -75,7 +68,7 @@ void jm_model_info_safetensors(const jm_safetensors *f, struct jm_model_info *ou
         count(&c, jm_safetensors_tensor_at(f, i));
     out->file_bytes = jm_safetensors_bytes(f);
     tell_format(&c, out);
-    char *folder = folder_of(f), *real = folder ? realpath(folder, NULL) : NULL;
+    char *folder = jm_safetensors_folder(f), *real = folder ? realpath(folder, NULL) : NULL;
     if (real)
         jm_file_name(real, out->name, sizeof out->name);
     free(real);
@@ -93,7 +86,7 @@ static jm_status add_line(FILE *lines, const char *path, jm_err *err)
 
 jm_status jm_safetensors_sha256(const jm_safetensors *f, char hex[JM_SHA256_HEX], jm_err *err)
 {
-    char *text = NULL, *folder = folder_of(f),
+    char *text = NULL, *folder = jm_safetensors_folder(f),
          *config = folder ? jm_asprintf("%s/config.json", folder) : NULL;
     size_t bytes = 0;
     FILE *lines = open_memstream(&text, &bytes);

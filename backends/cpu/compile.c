@@ -132,6 +132,7 @@ static void place_barriers(jm_plan *p)
     }
 }
 
+/* For the weights that a thread asks for while it waits. */
 static void find_linears(jm_plan *p)
 {
     for (uint32_t i = p->n_steps; i-- > 0;) {
@@ -392,15 +393,6 @@ static void pack_part(struct jm_packed *w, uint32_t from, uint32_t to, float *tm
     }
 }
 
-/* Where member m's groups begin when a weight's outputs are shared out by whole blocks, as they are
- * when it is computed: see columns_of in execute.c. */
-static uint32_t first_group(const struct jm_packed *w, uint32_t m, uint32_t members)
-{
-    uint32_t blocks = w->t.rows / BLOCK + (w->t.rows % BLOCK != 0);
-    uint64_t group = (uint64_t)blocks * m / members * BLOCK / w->group;
-    return m == members || group > w->n_groups ? w->n_groups : (uint32_t)group;
-}
-
 /* Repacks all weights, each thread the groups that it will compute, so that they lie in its own
  * memory where there are several. */
 static void pack_member(void *arg, uint32_t m)
@@ -410,7 +402,8 @@ static void pack_member(void *arg, uint32_t m)
     for (uint32_t i = 0; i < p->n_steps; i++) {
         struct jm_packed *w = &p->steps[i].w;
         if (p->steps[i].node.op == JM_OP_LINEAR && w->kind != JM_PACK_NONE)
-            pack_part(w, first_group(w, m, members), first_group(w, m + 1, members), p->scratch[m]);
+            pack_part(w, jm_cpu_first_group(w, m, members), jm_cpu_first_group(w, m + 1, members),
+                      p->scratch[m]);
     }
 }
 

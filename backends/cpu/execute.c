@@ -52,24 +52,20 @@ static uint32_t rows_of(const struct jm_step *s, const struct jm_batch *b)
                                             : b->n_rows;
 }
 
-/* The columns of a linear's result that a thread makes: whole blocks, so that they can be
- * quantised. */
+/* The columns of a linear's result that a thread makes. */
 static struct share columns_of(const jm_plan *p, uint32_t cols, const struct part *w)
 {
-    uint32_t blocks = cols / BLOCK + (cols % BLOCK != 0);
-    if (w->alone)
-        return (struct share){ .from = 0, .to = cols };
-    struct share c = share_of(blocks, w->m, jm_team_size(p->dev->team));
-    return (struct share){ .from = c.from * BLOCK,
-                           .to = c.to * BLOCK < cols ? c.to * BLOCK : cols };
+    uint32_t members = w->alone ? 1 : jm_team_size(p->dev->team), m = w->alone ? 0 : w->m;
+    return (struct share){ .from = jm_cpu_first_column(cols, m, members),
+                           .to = jm_cpu_first_column(cols, m + 1, members) };
 }
 
-/* Groups of a linear's outputs that a thread makes. */
+/* The groups of its outputs that a thread makes. */
 static struct share groups_of(const jm_plan *p, const struct jm_step *s, const struct part *w)
 {
-    struct share c = columns_of(p, s->node.w.rows, w);
-    return (struct share){ .from = c.from / s->w.group,
-                           .to = (c.to + s->w.group - 1) / s->w.group };
+    uint32_t members = w->alone ? 1 : jm_team_size(p->dev->team), m = w->alone ? 0 : w->m;
+    return (struct share){ .from = jm_cpu_first_group(&s->w, m, members),
+                           .to = jm_cpu_first_group(&s->w, m + 1, members) };
 }
 
 /* Where all meet before s, or on the way there: weights that come from memory are asked for while a
@@ -344,7 +340,8 @@ static void quantise_late(jm_plan *p, struct jm_step *s, const struct part *w)
                 (n->op == JM_OP_ATTENTION && n->n_heads / n->n_kv_heads * n->head_dim % BLOCK != 0);
     if (!late || !(s->quantise || s->quantise16))
         return;
-    meet(p, s + (s - p->steps + 1 < p->n_steps), w);
+    bool last = s == p->steps + p->n_steps - 1;
+    meet(p, last ? s : s + 1, w);
     for (uint32_t r = w->share[n->rows].from; r < w->share[n->rows].to; r++)
         jm_cpu_quantise_part(p, s, r, 0, n->cols);
 }

@@ -71,6 +71,20 @@ struct jm_plan {
     struct jm_cpu_profile *profile; /* NULL: nothing is timed; owned */
 };
 
+/* The first column of a linear's result that member m makes: whole blocks of 32, so that they can
+ * be quantised. m = members: behind the last one. */
+static inline uint32_t jm_cpu_first_column(uint32_t cols, uint32_t m, uint32_t members)
+{
+    uint64_t at = ((uint64_t)cols + 31) / 32 * m / members * 32;
+    return at < cols ? (uint32_t)at : cols;
+}
+
+/* The group of outputs that it stands in, or that follows the last one. */
+static inline uint32_t jm_cpu_first_group(const struct jm_packed *w, uint32_t m, uint32_t members)
+{
+    return (jm_cpu_first_column(w->t.rows, m, members) + w->group - 1) / w->group;
+}
+
 /* Bytes from one key or value in the caches to the next; of Q8_0 of its level. */
 static inline size_t jm_cpu_kv_bytes(const jm_plan *p)
 {

@@ -70,12 +70,13 @@ static double refuted(const struct jm_table *peak)
 
 static size_t read_windows(const struct jm_table *peak, const struct kind *k, struct window *w)
 {
+    const double too_high = refuted(peak);
     size_t n = 0;
     for (size_t i = 1; i < peak->rows; i++) {
         struct window one = { .ms = jm_table_number(peak, i, k->seen),
                               .rate = jm_table_number(peak, i, "target_qps"),
                               .valid = strcmp(jm_table_text(peak, i, "valid"), "yes") == 0 };
-        one.valid = one.valid && one.rate < refuted(peak);
+        one.valid = one.valid && one.rate < too_high;
         if (one.ms > 0.0 && one.rate > 0.0)
             w[n++] = one;
     }

@@ -42,9 +42,9 @@ static bool ends_in(const char *s, const char *end)
 /* The tokenizer.json in the folder of the weights, malloc'd; NULL after a failure. */
 static char *beside(const jm_safetensors *weights, const char *model, jm_err *err)
 {
-    const char *shard = jm_safetensors_shard_path(weights, 0), *slash = strrchr(shard, '/');
-    char *path = slash ? jm_asprintf("%.*s/tokenizer.json", (int)(slash - shard), shard)
-                       : strdup("tokenizer.json");
+    char *folder = jm_safetensors_folder(weights),
+         *path = folder ? jm_asprintf("%s/tokenizer.json", folder) : NULL;
+    free(folder);
     if (!path) {
         jm_fail(err, JM_ENOMEM, "%s: out of memory", model);
     } else if (access(path, F_OK) != 0) {

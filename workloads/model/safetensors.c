@@ -548,6 +548,12 @@ const char *jm_safetensors_shard_path(const jm_safetensors *f, size_t i)
     return f->shards[i].path;
 }
 
+char *jm_safetensors_folder(const jm_safetensors *f)
+{
+    const char *path = jm_safetensors_shard_path(f, 0), *slash = strrchr(path, '/');
+    return slash ? jm_asprintf("%.*s", slash == path ? 1 : (int)(slash - path), path) : strdup(".");
+}
+
 size_t jm_safetensors_tensor_count(const jm_safetensors *f)
 {
     return f->n_entries;

@@ -35,6 +35,8 @@ uint64_t jm_safetensors_bytes(const jm_safetensors *f); /* all shards together *
 /* The weights files, in order of their names; i < count. */
 size_t jm_safetensors_shard_count(const jm_safetensors *f);
 const char *jm_safetensors_shard_path(const jm_safetensors *f, size_t i);
+/* The folder of the first one, "." where its path has none; malloc'd. NULL: out of memory. */
+char *jm_safetensors_folder(const jm_safetensors *f);
 
 /* Tensors in order of their names. The last dimension of a shape is the row length; the others are
  * folded into rows. Vectors of F16 or BF16 are given as F32, which norms and biases must be. */

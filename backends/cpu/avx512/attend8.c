@@ -16,8 +16,6 @@
 enum {
     BLOCKS = JM_ATTEND8_DIM / BLOCK,
     MOST = 127 * 128 + 63, /* of an integer of a query: high and low within 127 */
-    KEYS_AHEAD = 4096,     /* as in kernels.c: long contexts come from memory */
-    VALUE_ROWS = 64,
 };
 
 /* One head's. */
@@ -59,19 +57,6 @@ static void round_query(const float *x, uint32_t dim, struct query *q)
     }
 }
 
-INLINE __m512i four_of(const int8_t *q)
-{
-    int32_t word;
-    memcpy(&word, q, sizeof word);
-    return _mm512_set1_epi32(word);
-}
-
-INLINE void ask_kv(const void *p, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)p + i, _MM_HINT_T0);
-}
-
 /* s[h] += the products of 32 values of each query and of 16 keys. k: the levels, d: scales of the
  * keys. Levels are taken as level + 128: what that adds is taken off first. */
 INLINE void score_block(__m512 *s, const struct query *q, uint32_t b, const int8_t *k, __m512 d,
@@ -91,8 +76,8 @@ INLINE void score_block(__m512 *s, const struct query *q, uint32_t b, const int8
         UNROLL(4)
         for (int h = 0; h < H; h++) {
             const size_t at = b * BLOCK + 4 * (size_t)i;
-            high[h] = _mm512_dpbusd_epi32(high[h], v, four_of(q[h].high + at));
-            low[h] = _mm512_dpbusd_epi32(low[h], v, four_of(q[h].low + at));
+            high[h] = _mm512_dpbusd_epi32(high[h], v, word_at(q[h].high + at));
+            low[h] = _mm512_dpbusd_epi32(low[h], v, word_at(q[h].low + at));
         }
     }
     UNROLL(4)
@@ -101,11 +86,6 @@ INLINE void score_block(__m512 *s, const struct query *q, uint32_t b, const int8
         s[h] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(d, _mm512_set1_ps(q[h].d[b])),
                                s[h]);
     }
-}
-
-INLINE __mmask16 first(uint32_t left)
-{
-    return (__mmask16)(left >= LANES ? 0xffffu : (1u << left) - 1u);
 }
 
 /* scores [H, ld]: scale * q.K of 16 positions at a time, the largest of each head in top. Keys of
@@ -125,9 +105,8 @@ INLINE void score_keys(const struct query *q, const struct jm_kv8 *kv, uint32_t 
         for (int h = 0; h < H; h++)
             s[h] = _mm512_setzero_ps();
         for (uint32_t b = 0; b < dim / BLOCK; b++, k += BLOCK * LANES, d += LANES)
-            score_block(s, q, b, k,
-                        _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)d)), H);
-        const __mmask16 m = first(n - p);
+            score_block(s, q, b, k, halves_to_ps((const uint8_t *)d), H);
+        const __mmask16 m = lanes_of(n - p);
         UNROLL(4)
         for (int h = 0; h < H; h++) {
             s[h] = _mm512_mul_ps(s[h], _mm512_set1_ps(scale));

@@ -427,16 +427,11 @@ INLINE __m512 exp_ps(__m512 x)
     return _mm512_mask_mov_ps(_mm512_scalef_ps(p, n), tiny, _mm512_setzero_ps());
 }
 
-INLINE __mmask16 first(size_t left)
-{
-    return (__mmask16)(left >= LANES ? 0xffffu : (1u << left) - 1u);
-}
-
 static void swiglu(const float *gate, const float *up, float *out, size_t n)
 {
     const __m512 one = _mm512_set1_ps(1.0f), limit = _mm512_set1_ps(88.0f);
     for (size_t i = 0; i < n; i += LANES) {
-        __mmask16 m = first(n - i);
+        __mmask16 m = lanes_of(n - i);
         __m512 g = _mm512_maskz_loadu_ps(m, gate + i), u = _mm512_maskz_loadu_ps(m, up + i);
         __m512 neg = _mm512_sub_ps(_mm512_setzero_ps(), g);
         __mmask16 huge = _mm512_cmp_ps_mask(neg, limit, _CMP_GT_OQ); /* exp would overflow */
@@ -455,7 +450,7 @@ static void gelu(const float *x, float *y, size_t n)
                                0.254829592f };
     const __m512 one = _mm512_set1_ps(1.0f), half = _mm512_set1_ps(0.5f);
     for (size_t i = 0; i < n; i += LANES) {
-        __mmask16 m = first(n - i);
+        __mmask16 m = lanes_of(n - i);
         __m512 v = _mm512_maskz_loadu_ps(m, x + i);
         __m512 a = _mm512_mul_ps(_mm512_abs_ps(v), _mm512_set1_ps(0.70710678f));
         __m512 t = _mm512_div_ps(one, _mm512_fmadd_ps(a, _mm512_set1_ps(0.3275911f), one));
@@ -477,17 +472,6 @@ INLINE __m512 load_kv(const void *cache, size_t at, __mmask16 m, const int half)
     if (half)
         return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, (const uint16_t *)cache + at));
     return _mm512_maskz_loadu_ps(m, (const float *)cache + at);
-}
-
-/* Keys and values of long contexts come from memory: they are asked for so much before they are
- * used, and values are weighed so many positions at a time, which stay in the L1 cache while all
- * columns take their part. */
-enum { KEYS_AHEAD = 4096, VALUE_ROWS = 64 };
-
-INLINE void ask_kv(const void *p, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)p + i, _MM_HINT_T0);
 }
 
 /* scores [H, ld]: scale * q.K of 16 positions at a time, the largest of each head in top. Keys of
@@ -518,7 +502,7 @@ INLINE void score_keys(const float *q, const void *k, uint32_t dim, uint32_t n, 
                 odd[h] = _mm512_fmadd_ps(k1, _mm512_set1_ps(qh[1]), odd[h]);
             }
         }
-        const __mmask16 m = first(n - p);
+        const __mmask16 m = lanes_of(n - p);
         UNROLL(4)
         for (int h = 0; h < H; h++) {
             if (i < dim)
@@ -538,7 +522,7 @@ float jm_avx512_soften(float *scores, uint32_t n, float top)
 {
     __m512 total = _mm512_setzero_ps();
     for (uint32_t p = 0; p < n; p += LANES) {
-        __mmask16 m = first(n - p);
+        __mmask16 m = lanes_of(n - p);
         __m512 e = exp_ps(_mm512_sub_ps(_mm512_loadu_ps(scores + p), _mm512_set1_ps(top)));
         total = _mm512_mask_add_ps(total, m, total, e);
         _mm512_storeu_ps(scores + p, e);
@@ -557,7 +541,7 @@ INLINE void weigh_part(const void *v, uint32_t dim, uint32_t n, uint32_t from, u
     __m512 s[16];
     UNROLL(4)
     for (uint32_t j = 0; j < 4; j++)
-        m[j] = at + j * LANES < dim ? first(dim - at - j * LANES) : 0;
+        m[j] = at + j * LANES < dim ? lanes_of(dim - at - j * LANES) : 0;
     UNROLL(16)
     for (int i = 0; i < 4 * H; i++)
         s[i] = _mm512_maskz_loadu_ps(from > 0 ? m[i % 4] : 0,
@@ -643,7 +627,7 @@ static void add(const float *a, const float *b, float *y, size_t n)
 static void from_half(const uint16_t *x, float *y, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i += LANES) {
-        const __mmask16 m = first(n - i);
+        const __mmask16 m = lanes_of(n - i);
         _mm512_mask_storeu_ps(y + i, m, load_kv(x, i, m, 1));
     }
 }
@@ -651,7 +635,7 @@ static void from_half(const uint16_t *x, float *y, uint32_t n)
 static void to_half(const float *x, uint16_t *y, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i += LANES) {
-        const __mmask16 m = first(n - i);
+        const __mmask16 m = lanes_of(n - i);
         const __m512 v = _mm512_maskz_loadu_ps(m, x + i);
         _mm256_mask_storeu_epi16(y + i, m, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
     }
@@ -663,12 +647,12 @@ static void rms_norm(const float *x, const float *w, float eps, float *out, uint
 {
     __m512 s = _mm512_setzero_ps();
     for (uint32_t i = 0; i < n; i += LANES) {
-        __m512 v = _mm512_maskz_loadu_ps(first(n - i), x + i);
+        __m512 v = _mm512_maskz_loadu_ps(lanes_of(n - i), x + i);
         s = _mm512_fmadd_ps(v, v, s);
     }
     __m512 r = _mm512_set1_ps(1.0f / sqrtf(_mm512_reduce_add_ps(s) / (float)n + eps));
     for (uint32_t i = 0; i < n; i += LANES) {
-        __mmask16 m = first(n - i);
+        __mmask16 m = lanes_of(n - i);
         __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), r);
         _mm512_mask_storeu_ps(out + i, m, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(m, w + i)));
     }
@@ -678,7 +662,7 @@ static void rope(const float *x, const float *turn, uint32_t dim, float *out)
 {
     uint32_t half = dim / 2;
     for (uint32_t i = 0; i < half; i += LANES) {
-        __mmask16 m = first(half - i);
+        __mmask16 m = lanes_of(half - i);
         __m512 c = _mm512_maskz_loadu_ps(m, turn + i),
                s = _mm512_maskz_loadu_ps(m, turn + half + i);
         __m512 a = _mm512_maskz_loadu_ps(m, x + i), b = _mm512_maskz_loadu_ps(m, x + half + i);
@@ -693,10 +677,11 @@ static int32_t argmax(const float *x, uint32_t n)
     const __m512 low = _mm512_set1_ps(-INFINITY);
     __m512 best = low;
     for (uint32_t i = 0; i < n; i += LANES)
-        best = _mm512_max_ps(_mm512_mask_loadu_ps(low, first(n - i), x + i), best); /* NaN loses */
+        best =
+            _mm512_max_ps(_mm512_mask_loadu_ps(low, lanes_of(n - i), x + i), best); /* NaN loses */
     const __m512 top = _mm512_set1_ps(_mm512_reduce_max_ps(best));
     for (uint32_t i = 0; i < n; i += LANES) {
-        __mmask16 m = first(n - i);
+        __mmask16 m = lanes_of(n - i);
         unsigned hit = _mm512_mask_cmp_ps_mask(m, _mm512_maskz_loadu_ps(m, x + i), top, _CMP_EQ_OQ);
         if (hit)
             return (int32_t)i + __builtin_ctz(hit);

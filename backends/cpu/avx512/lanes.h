@@ -36,13 +36,20 @@ INLINE __m512i run_of(__m512i v, const int s, const enum jm_pack_kind kind)
     return v;
 }
 
-/* Inputs 4 i to 4 i + 3 of a block of Q6K, 0 to 63. */
+/* Inputs 4 i to 4 i + 3 of a block of Q6K, 0 to 63: the low four bits lie in vector i % 4, the two
+ * above in vector 4 + i % 2. */
 INLINE __m512i six_bits(const uint8_t *p, const int i)
 {
-    const __m512i low = _mm512_loadu_si512(p + i % 4 * 64);
-    const __m512i high = _mm512_loadu_si512(p + 256 + i % 2 * 64);
-    const __m512i two = run_of(high, i / 2, JM_PACK_Q2);
-    return _mm512_or_si512(run_of(low, i / 4, JM_PACK_Q4), _mm512_slli_epi16(two, 4));
+    const __m512i l = _mm512_loadu_si512(p + i % 4 * 64);
+    const __m512i h = _mm512_loadu_si512(p + 256 + i % 2 * 64);
+    const __m512i low = i < 4 ? l : _mm512_srli_epi16(l, 4);
+    const __m512i high = i < 2   ? _mm512_slli_epi16(h, 4)
+                         : i < 4 ? _mm512_slli_epi16(h, 2)
+                         : i < 6 ? h
+                                 : _mm512_srli_epi16(h, 2);
+    /* low where 15 has bits, else high */
+    const __m512i both = _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), low, high, 0xca);
+    return _mm512_and_si512(both, _mm512_set1_epi8(63));
 }
 
 INLINE __m512 bytes_to_ps(const uint8_t *p)
@@ -69,8 +76,8 @@ INLINE __m512i word_at(const void *p)
     return _mm512_set1_epi32(four);
 }
 
-/* The outputs that a group has, of those left from its first on. */
-INLINE __mmask16 lanes_of(uint32_t left)
+/* The first of those that are left, as many as there are lanes. */
+INLINE __mmask16 lanes_of(size_t left)
 {
     return (__mmask16)(left >= LANES ? 0xffffu : (1u << left) - 1u);
 }
@@ -85,6 +92,17 @@ INLINE void ask(struct ahead *a)
 {
     for (size_t i = 0; i < a->bytes && a->p < a->end; i += 64, a->p += 64)
         _mm_prefetch((const char *)a->p, _MM_HINT_T1);
+}
+
+/* Keys and values of long contexts come from memory: they are asked for so much before they are
+ * used, and values are weighed so many positions at a time, which stay in the L1 cache while all
+ * columns take their part. */
+enum { KEYS_AHEAD = 4096, VALUE_ROWS = 64 };
+
+INLINE void ask_kv(const void *p, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)p + i, _MM_HINT_T0);
 }
 
 #endif

@@ -8,21 +8,10 @@
  * same result alone and among others. */
 #include <immintrin.h>
 
+#include "backends/cpu/avx512/lanes.h"
 #include "backends/cpu/kernels.h"
 
-/* As in kernels.c: under sanitizers unrolling would take compilers minutes. */
-#ifdef JM_SANITIZED
-#define INLINE static
-#define UNROLL(n)
-#else
-#define PRAGMA(text) _Pragma(#text)
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL(n) PRAGMA(GCC unroll n)
-#endif
-
 enum {
-    LANES = 16,
-    BLOCK = 32,
     LINE = 64,
     SIDE = 4,
     AHEAD = 1536, /* bytes of each of SIDE streams: some 200 ns of reading */
@@ -36,7 +25,7 @@ struct stream {
 };
 
 /* Asks for n bytes from `to` on of each of G groups; beyond the end, of the groups that follow. */
-INLINE void ask(const struct stream *s, size_t to, size_t n, const int G)
+INLINE void ask_groups(const struct stream *s, size_t to, size_t n, const int G)
 {
     const uint8_t *p = s->p + (to < s->end ? to : to - s->end + (size_t)G * s->each);
     UNROLL(4)
@@ -45,30 +34,6 @@ INLINE void ask(const struct stream *s, size_t to, size_t n, const int G)
         for (size_t i = 0; i < n; i += LINE)
             _mm_prefetch((const char *)p + (size_t)j * s->each + i, _MM_HINT_T0);
     }
-}
-
-INLINE __m512i word_at(const void *p)
-{
-    int32_t four;
-    __builtin_memcpy(&four, p, 4);
-    return _mm512_set1_epi32(four);
-}
-
-INLINE __m512 halves_to_ps(const uint8_t *p)
-{
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
-}
-
-INLINE __m512 bytes_to_ps(const uint8_t *p)
-{
-    return _mm512_cvtepi32_ps(
-        _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
-}
-
-INLINE __m512 sbytes_to_ps(const uint8_t *p)
-{
-    return _mm512_cvtepi32_ps(
-        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
 
 /* acc[j] += a block of levels of four bits. */
@@ -87,22 +52,6 @@ INLINE void dot_four_bits(__m512i *acc, const struct stream *s, size_t at, const
                 _mm512_dpbusd_epi32(acc[j], _mm512_and_si512(_mm512_srli_epi16(v, 4), low), x1);
         }
     }
-}
-
-/* Inputs 4 i to 4 i + 3 of a block of Q6K: the low four bits lie in vector i % 4, the two above in
- * vector 4 + i % 2. */
-INLINE __m512i six_bits(const uint8_t *p, const int i)
-{
-    const __m512i l = _mm512_load_si512(p + LINE * (i % 4));
-    const __m512i h = _mm512_load_si512(p + LINE * (4 + i % 2));
-    const __m512i low = i < 4 ? l : _mm512_srli_epi16(l, 4);
-    const __m512i high = i < 2   ? _mm512_slli_epi16(h, 4)
-                         : i < 4 ? _mm512_slli_epi16(h, 2)
-                         : i < 6 ? h
-                                 : _mm512_srli_epi16(h, 2);
-    /* low where 15 has bits, else high */
-    const __m512i both = _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), low, high, 0xca);
-    return _mm512_and_si512(both, _mm512_set1_epi8(63));
 }
 
 /* acc[j] += half a block of Q6K. */
@@ -179,9 +128,9 @@ INLINE void tile(const struct jm_packed *w, const struct jm_acts *x, float *y, u
         sum[j] = _mm512_setzero_ps();
     for (uint32_t b = 0; b < n; b++) {
         const size_t at = b * block, scales_at = b / 8 * scale_bytes;
-        ask(&levels, at + AHEAD, block, G);
+        ask_groups(&levels, at + AHEAD, block, G);
         if (b % 8 == 0)
-            ask(&scales, scales_at + scale_bytes, scale_bytes, G);
+            ask_groups(&scales, scales_at + scale_bytes, scale_bytes, G);
         if (kind == JM_PACK_Q4K)
             add_q4k(sum, &levels, at, scales.p + scales_at, x, b, G);
         else
@@ -189,9 +138,8 @@ INLINE void tile(const struct jm_packed *w, const struct jm_acts *x, float *y, u
     }
     UNROLL(4)
     for (int j = 0; j < G; j++) {
-        const uint32_t o = (g + (uint32_t)j) * LANES, left = w->t.rows - o;
-        const __mmask16 m = (__mmask16)(left >= LANES ? 0xffffu : (1u << left) - 1u);
-        _mm512_mask_storeu_ps(y + o, m, sum[j]);
+        const uint32_t o = (g + (uint32_t)j) * LANES;
+        _mm512_mask_storeu_ps(y + o, lanes_of(w->t.rows - o), sum[j]);
     }
 }
 
