@@ -333,11 +333,10 @@ static int finish(const struct request *q, const char *suite, const struct outpu
     else
         printf("\nrecords  %s\nanswers  %.*s/RUN/samples.csv\n", csv,
                (int)(strlen(csv) - strlen(".csv")), csv);
-    if (!q->plots)
+    if (!q->plots || stopped) /* 'joulemark plot' draws them */
         return code;
     char *plots = jm_asprintf("%s/plots", q->results);
-    char *args[] = { "plot", (char *)(uintptr_t)csv, "-o", plots, out->json ? "-q" : NULL, NULL };
-    int drawn = plots ? jm_cmd_plot(out->json ? 5 : 4, args) : JM_EXIT_SYSTEM;
+    int drawn = plots ? jm_plot_results(csv, plots, out->json, &stopped) : JM_EXIT_SYSTEM;
     free(plots);
     return code == JM_EXIT_OK ? drawn : code;
 }
