@@ -28,6 +28,8 @@ do for [t in "svg png"] {
     do for [p=1:n] {
         series = int(word(panels, 2*p))
         high = 0; first = 1e300; last = -1e300
+        set xrange [*:*] # what lies outside, stats does not see
+        set yrange [*:*]
         do for [s=1:series] {
             stats data index at+s using 1:2 every ::1 nooutput
             high = STATS_max_y > high ? STATS_max_y : high
