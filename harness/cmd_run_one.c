@@ -197,6 +197,8 @@ static jm_status open_all(struct run *r, jm_err *err)
         return err->status;
     jm_status st = jm_run_kv_format(c, &r->kv_format, err);
     if (st == JM_OK)
+        st = jm_load_settings(c, &r->load.cfg, err);
+    if (st == JM_OK)
         st = check_bounds(r, err);
     if (st == JM_OK)
         st = jm_run_model_file(c, r->place->results, &r->model, &r->reference_model, err);
@@ -303,17 +305,14 @@ static jm_status measure(struct run *r, jm_err *err)
 {
     const struct jm_run_config *c = r->c;
     r->load.null_ns = r->place->null_ns;
-    r->load.cfg = (struct jm_load_config){ .max_ids = max_samples(r),
-                                           .stop = r->place->stop,
-                                           .progress = on_load,
-                                           .window = on_window,
-                                           .user = r };
-    jm_status st = jm_load_settings(c, &r->load.cfg, err);
-    if (st != JM_OK)
-        return st;
+    r->load.cfg.max_ids = max_samples(r);
+    r->load.cfg.stop = r->place->stop;
+    r->load.cfg.progress = on_load;
+    r->load.cfg.window = on_window;
+    r->load.cfg.user = r;
     if (r->ops->save)
         r->load.cfg.ttft_s = r->load.cfg.tpot_s = 0;
-    st = meter_cost(r, err);
+    jm_status st = meter_cost(r, err);
     if (st == JM_OK)
         st = idle(r, JM_PHASE_IDLE, err);
     if (st == JM_OK)
