@@ -266,7 +266,7 @@ static void bench_all(const struct options *opt)
                       .keys = random_floats(&r, (size_t)PADDED * DIM),
                       .values = random_floats(&r, (size_t)PADDED * DIM),
                       .out = random_floats(&r, out > WIDE ? out : WIDE),
-                      .scratch = random_floats(&r, (size_t)JM_LINEAR_SCRATCH * COLS),
+                      .scratch = random_floats(&r, jm_linear_scratch(COLS)),
                       .keys16 = malloc((size_t)PADDED * DIM * sizeof(uint16_t)),
                       .values16 = malloc((size_t)PADDED * DIM * sizeof(uint16_t)),
                       .kv8 = random_kv8(&r),

@@ -63,7 +63,7 @@ static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t r
         jm_random_acts(&r, n, cols, scale, packed.kind == JM_PACK_I16 ? 14 : 8);
     struct jm_acts x = jm_random_acts_from(&a, 0);
     float *want = calloc(n * rows, sizeof *want), *got = malloc((n * rows + 16) * sizeof *got);
-    float *one = malloc(rows * sizeof *one), *row = malloc(JM_LINEAR_SCRATCH * cols * sizeof *row);
+    float *one = malloc(rows * sizeof *one), *row = malloc(jm_linear_scratch(cols) * sizeof *row);
     for (uint32_t i = 0; i < n * rows + 16; i++)
         got[i] = 12345.0f;
     jm_cpu_scalar.linear(&plain, &x, n, want, rows, 0, plain.n_groups, row);
@@ -112,6 +112,22 @@ static void test_linear(void)
                                  scales[(o + n) % 3]);
                 }
             }
+        }
+    }
+}
+
+/* More columns than are multiplied without a pause, and more rows than fit in the cache at once. */
+static void test_long_linear(void)
+{
+    static const jm_format formats[] = { JM_F16,  JM_Q8_0, JM_Q4_0,  JM_Q5_0,
+                                         JM_Q4_K, JM_Q6_K, JM_STQ1_0 };
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        const struct jm_cpu_kernels *k = jm_cpu_kernels_for(sets[s]);
+        for (size_t f = 0; k && f < sizeof formats / sizeof *formats; f++) {
+            const uint32_t odd = jm_format_info(formats[f])->block == 256 ? 0 : BLOCK;
+            check_linear(k, formats[f], 35, JM_SLICE + 256 + odd, 9, 1);
+            check_linear(k, formats[f], 35, 2 * JM_SLICE + 256 + odd, 61, 1);
+            check_linear(k, formats[f], 33, 512 + odd, 299, 1);
         }
     }
 }
@@ -540,6 +556,7 @@ int main(int argc, char **argv)
     CU_initialize_registry();
     CU_pSuite s = CU_add_suite("kernels", NULL, NULL);
     CU_add_test(s, "linear", test_linear);
+    CU_add_test(s, "long linear", test_long_linear);
     CU_add_test(s, "size of STQ1_0", test_stq_size);
     CU_add_test(s, "not finite", test_not_finite);
     CU_add_test(s, "attend", test_attend);

@@ -14,7 +14,7 @@
 
 #include "tests/kernel_data.h"
 
-enum { COLS = 256, BLOCK = 32, ROWS = 5, OUTS = 19 };
+enum { COLS = 256, BLOCK = 32, ROWS = 11, OUTS = 35 };
 
 static const char *const sets[] = { "avx2", "avx-vnni",     "avx512",   "avx512-vbmi",
                                     "neon", "neon-dotprod", "neon-i8mm" };
@@ -105,7 +105,7 @@ static void check_bytes(const struct jm_cpu_kernels *k, const struct coded *c, i
     struct jm_acts x = jm_random_acts_from(&a, 0);
     struct jm_packed plain, packed;
     float want[ROWS * OUTS], got[ROWS * OUTS];
-    float *scratch = malloc((size_t)JM_LINEAR_SCRATCH * COLS * sizeof *scratch);
+    float *scratch = malloc(jm_linear_scratch(COLS) * sizeof *scratch);
     CU_ASSERT_FATAL(jm_pack(&t, jm_cpu_scalar.pack, &plain, NULL) == JM_OK);
     CU_ASSERT_FATAL(jm_pack(&t, k->pack, &packed, NULL) == JM_OK);
     jm_cpu_scalar.linear(&plain, &x, ROWS, want, OUTS, 0, plain.n_groups, scratch);
@@ -157,7 +157,7 @@ static void run_rows(const struct jm_cpu_kernels *k, const struct jm_packed *p, 
 {
     jm_rng r = { .state = seed };
     struct jm_random_acts a = jm_random_acts(&r, ROWS, COLS, 1, 8);
-    float d16[ROWS * COLS / BLOCK], scratch[JM_LINEAR_SCRATCH * COLS];
+    float d16[ROWS * COLS / BLOCK], *scratch = malloc(jm_linear_scratch(COLS) * sizeof *scratch);
     if (bad < 0 || bad > 0 || isnan(bad))
         a.f[COLS + 37] = bad;
     quantise_all(k, &a, d16);
@@ -165,6 +165,7 @@ static void run_rows(const struct jm_cpu_kernels *k, const struct jm_packed *p, 
     x.d16 = d16;
     k->linear(p, &x, ROWS, y, OUTS, 0, p->n_groups, scratch);
     jm_random_acts_free(&a);
+    free(scratch);
 }
 
 static const jm_format all_formats[] = { JM_F32,  JM_F16,  JM_BF16, JM_Q8_0,  JM_Q4_0,
@@ -237,7 +238,8 @@ static void check_addresses(const struct jm_cpu_kernels *k, const struct jm_pack
                             const struct jm_random_acts *a)
 {
     const size_t cells = ROWS * COLS, blocks = cells / BLOCK;
-    float y[ROWS * OUTS], moved[ROWS * OUTS + 1], scratch[JM_LINEAR_SCRATCH * COLS];
+    float y[ROWS * OUTS], moved[ROWS * OUTS + 1],
+        *scratch = malloc(jm_linear_scratch(COLS) * sizeof *scratch);
     struct jm_acts x = jm_random_acts_from(a, 0), m = x;
     struct guarded g[7] = { guarded_copy(a->f, cells * 4),     guarded_copy(a->q, cells),
                             guarded_copy(a->d, blocks * 4),    guarded_copy(a->sum, blocks * 4),
@@ -264,6 +266,7 @@ static void check_addresses(const struct jm_cpu_kernels *k, const struct jm_pack
     k->linear(p, &m, ROWS, moved + 1, OUTS, 0, p->n_groups, scratch);
     CU_ASSERT(memcmp(y, moved + 1, sizeof y) == 0);
     free(odd);
+    free(scratch);
 }
 
 static void test_addresses(void)

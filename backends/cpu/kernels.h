@@ -34,9 +34,18 @@ struct jm_acts {
     uint32_t cols;
 };
 
+/* f32 that a linear of so many columns wants to work in: of each column 10 (the reference's decoded
+ * weights), or of a slice of JM_SLICE columns 96 (a panel and rows of activations on AVX-512). */
+enum { JM_SLICE = 2048, JM_SLICE_SCRATCH = 96, JM_COLUMN_SCRATCH = 10, JM_SCRATCH_ALIGN = 16 };
+static inline size_t jm_linear_scratch(uint32_t cols)
+{
+    size_t slice = (size_t)JM_SLICE_SCRATCH * (cols < JM_SLICE ? cols : JM_SLICE),
+           all = (size_t)JM_COLUMN_SCRATCH * cols;
+    return (slice > all ? slice : all) + JM_SCRATCH_ALIGN;
+}
+
 /* y[r, o] = sum_k x[r, k] * w[o, k] for all rows and the outputs of groups [g0, g1). ldy: columns
- * of y. scratch: f32 [JM_LINEAR_SCRATCH * cols], 8-byte aligned, this thread's. */
-enum { JM_LINEAR_SCRATCH = 10 };
+ * of y. scratch: f32 [jm_linear_scratch(cols)], 8-byte aligned, this thread's. */
 typedef void jm_linear_fn(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
                           float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch);
 

@@ -101,11 +101,7 @@ INLINE int runs_of(const enum jm_pack_kind kind)
 
 INLINE __m512 scales_of(const uint8_t *p, const enum jm_pack_kind kind)
 {
-    if (kind == JM_PACK_I16) { /* exponent bytes */
-        __m128i e = _mm_loadu_si128((const __m128i *)(const void *)p);
-        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu8_epi32(e), 23));
-    }
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+    return kind == JM_PACK_I16 ? exponents_to_ps(p) : halves_to_ps(p);
 }
 
 /* Levels are unsigned: sum_k (w + offset) q - offset * sum_k q. Q8 128, Q4 8, Q2 1. */
@@ -200,10 +196,10 @@ INLINE void rows_int(const struct jm_packed *w, const struct jm_acts *x, uint32_
 {
     uint32_t r = 0, tiles = n_rows / 4 + n_rows % 4 / 2 + n_rows % 2;
     const uint8_t *next = w->data + (g + (uint32_t)G) * w->group_bytes;
-    struct ahead a = { .p = next, .end = next };
+    struct ahead a = { .p = next, .end = next, .twin = (size_t)(G - 1) * w->group_bytes };
     if (g + 2 * (uint32_t)G <= w->n_groups)
-        a.end += (size_t)G * w->group_bytes;
-    a.bytes = (size_t)G * w->group_bytes / (tiles * (x->cols / BLOCK));
+        a.end += w->group_bytes;
+    a.bytes = w->group_bytes / (tiles * (x->cols / BLOCK));
     for (; r + 4 <= n_rows; r += 4)
         tile_int(w, x, r, y, ldy, g, 4, G, kind, &a);
     for (; r + 2 <= n_rows; r += 2)
