@@ -194,7 +194,7 @@ jm_status jm_load_write_peak(const char *dir, const struct jm_peak *peak, jm_err
     if (st != JM_OK)
         return st;
     (void)fputs("window,kind,target_qps,valid,queries,duration_s,latency_p99_ms,ttft_p99_ms,"
-                "tpot_p99_ms,issue_delay_p99_us,reason\n",
+                "tpot_p99_ms,issue_delay_p99_us,served_qps,reason\n",
                 w.f);
     for (size_t i = 0; i < peak->n; i++) {
         const struct jm_probe *p = &peak->probe[i];
@@ -206,6 +206,7 @@ jm_status jm_load_write_peak(const char *dir, const struct jm_peak *peak, jm_err
         put(w.f, p->ttft_p99_s * 1e3);
         put(w.f, p->tpot_p99_s * 1e3);
         put(w.f, p->delay_p99_s * 1e6);
+        put(w.f, p->served_qps);
         (void)csv_fwrite(w.f, p->verdict.reason, strlen(p->verdict.reason));
         (void)fputc('\n', w.f);
     }

@@ -196,6 +196,7 @@ static void test_peak_file(void)
                                     .p99_s = 0.5,
                                     .ttft_p99_s = (double)NAN,
                                     .tpot_p99_s = (double)NAN,
+                                    .served_qps = 7.5,
                                     .verdict = { .reason = "a \"quoted\", reason" } };
     p.probe[1] = p.probe[0];
     p.probe[1].confirmation = true;
@@ -204,9 +205,9 @@ static void test_peak_file(void)
     CU_ASSERT_EQUAL_FATAL(jm_map_open(path, &m, NULL), JM_OK);
     static const char want[] =
         "window,kind,target_qps,valid,queries,duration_s,latency_p99_ms,ttft_p99_ms,tpot_p99_ms,"
-        "issue_delay_p99_us,reason\n"
-        "1,probe,8,no,662,82,500,,,0,\"a \"\"quoted\"\", reason\"\n"
-        "2,confirmation,8,yes,662,82,500,,,0,\"\"\n";
+        "issue_delay_p99_us,served_qps,reason\n"
+        "1,probe,8,no,662,82,500,,,0,7.5,\"a \"\"quoted\"\", reason\"\n"
+        "2,confirmation,8,yes,662,82,500,,,0,7.5,\"\"\n";
     CU_ASSERT(m.bytes == sizeof want - 1 && memcmp(m.data, want, m.bytes) == 0);
     jm_map_close(&m);
     free(path);

@@ -318,7 +318,7 @@ static jm_status run_check(const struct jm_sut *sut, const struct jm_load_config
     /* Up to 30 years: nanoseconds stay far from the end of 63 bits. */
     if (!up_to(cfg->warmup_s, 1e9) || !up_to(cfg->min_duration_s, 1e9) || !up_to(cfg->stall_s, 1e9))
         return jm_fail(err, JM_EUSAGE, "warm-up, duration and stall limit must be 0 to 1e9 s");
-    if (cfg->max_ids < (cfg->probe_of_s > 0.0 ? 1 : sut->n_samples))
+    if (cfg->max_ids < (cfg->probe ? 1 : sut->n_samples))
         return jm_fail(err, JM_EUSAGE,
                        "the data set has %u samples but at most %u are allowed in a run",
                        sut->n_samples, cfg->max_ids);
@@ -340,7 +340,7 @@ static jm_status state_open(const struct jm_sut *sut, const struct jm_load_confi
     if (st != JM_OK)
         return st;
 
-    bool any = cfg->probe_of_s > 0.0 && cfg->scenario == JM_SERVER;
+    bool any = cfg->probe && cfg->scenario == JM_SERVER;
     r->limit = any ? cfg->max_ids : cfg->max_ids - cfg->max_ids % sut->n_samples;
     r->stall_ns = (int64_t)((cfg->stall_s > 0.0 ? cfg->stall_s : default_stall_s) * 1e9);
     r->order = calloc(sut->n_samples, sizeof r->order[0]);
