@@ -71,8 +71,7 @@ static jm_status all_lines(jm_translator *t, const struct options *o, jm_err *er
 static void state_memory(const jm_translator *t)
 {
     struct jm_plan_memory m = jm_translator_memory(t);
-    if (m.weights + m.caches + m.work >= JM_MEMORY_WORTH_SAYING)
-        jm_memory_line(stderr, "joulemark translate", &m, 0);
+    jm_memory_line(stderr, "joulemark translate", &m, 0);
 }
 
 static jm_status translate(const struct options *o, int n_text, char **text, jm_err *err)

@@ -96,6 +96,26 @@ static void test_meter_share(void)
     CU_ASSERT(e.verdict.valid && isnan(row.meter_share));
 }
 
+/* So does the difference that they make, where it is certain. */
+static void test_meter_difference(void)
+{
+    static struct jm_load_evidence e;
+    static struct jm_record row;
+    meter_share = 0.002;
+    e.meters = (struct jm_meter_cost){ .available = true, .ratio = { 1.03, 1.004, 1.05 } };
+    recorded(JM_OFFLINE, 5900, &e, &row);
+    CU_ASSERT(e.verdict.valid && row.meter_difference_reason[0] == 0);
+    CU_ASSERT_DOUBLE_EQUAL(row.meter_difference, 0.03, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(row.meter_difference_low, 0.004, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(row.meter_difference_high, 0.05, 1e-12);
+    recorded(JM_OFFLINE, 6100, &e, &row);
+    CU_ASSERT(!e.verdict.valid && strstr(e.verdict.reason, "0.4 % for reading meters"));
+    e.meters = (struct jm_meter_cost){ .reason = "no meter" };
+    recorded(JM_OFFLINE, 6100, &e, &row);
+    CU_ASSERT(e.verdict.valid && isnan(row.meter_difference) && isnan(row.meter_difference_low));
+    CU_ASSERT_STRING_EQUAL(row.meter_difference_reason, "no meter");
+}
+
 static void test_columns(void)
 {
     static struct jm_load_evidence e;
@@ -200,6 +220,7 @@ int main(void)
     CU_add_test(s, "settings", test_settings);
     CU_add_test(s, "share", test_share);
     CU_add_test(s, "meter share", test_meter_share);
+    CU_add_test(s, "meter difference", test_meter_difference);
     CU_add_test(s, "columns", test_columns);
     CU_add_test(s, "frequency", test_frequency);
     CU_add_test(s, "core wait", test_core_wait);
