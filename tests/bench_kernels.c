@@ -16,7 +16,7 @@
 
 enum { BATCHES = 7, BLOCK = 32, COLS = 2048, MANY = 256, WIDE = 6144, VOCABULARY = 32768 };
 enum { PEAK_ROUNDS = 1024 };
-enum { HEADS = JM_ATTEND_HEADS, DIM = 128, POSITIONS = 512, PADDED = POSITIONS + 16 };
+enum { HEADS = JM_ATTEND_HEADS, CROWD = 32, DIM = 128, POSITIONS = 512, PADDED = POSITIONS + 16 };
 
 static const char usage[] =
     "usage: test_kernels [--bench [SECONDS] [--set NAME] [--outputs N]]\n\n"
@@ -61,6 +61,11 @@ static void run_peak(struct work *w)
 static void run_attend(struct work *w)
 {
     w->k->attend(w->a, HEADS, w->keys, w->values, DIM, POSITIONS, 0.088f, w->scratch, w->out);
+}
+
+static void run_attend_crowd(struct work *w)
+{
+    w->k->attend(w->a, CROWD, w->keys, w->values, DIM, POSITIONS, 0.088f, w->scratch, w->out);
 }
 
 static void run_attend16(struct work *w)
@@ -221,6 +226,8 @@ static void bench_set(struct work *w, const struct options *opt)
         bench_linear(w, opt, formats[f]);
     bench(w, run_attend, s, "attention", "4 x 128, 512", 8.0 * POSITIONS * DIM,
           4.0 * HEADS * POSITIONS * DIM);
+    bench(w, run_attend_crowd, s, "attention", "32 x 128, 512", 8.0 * POSITIONS * DIM,
+          4.0 * CROWD * POSITIONS * DIM);
     bench(w, run_attend16, s, "attention F16", "4 x 128, 512", 4.0 * POSITIONS * DIM,
           4.0 * HEADS * POSITIONS * DIM);
     bench(w, run_attend8, s, "attention Q8_0", "4 x 128, 512", 2.125 * POSITIONS * DIM,

@@ -152,9 +152,11 @@ void jm_avx512_linear_row(const struct jm_packed *w, const struct jm_acts *x, fl
 /* Of JM_PACK_STQ, with AVX-512 VBMI. */
 jm_linear_fn jm_avx512_linear_stq;
 
-/* AVX-512's over Q8_0; and what all its attentions share: scores [n] become exp(score - top), up to
- * a multiple of 16, and the result is one over their sum. */
+/* AVX-512's over Q8_0; of more heads than JM_ATTEND_HEADS over F32; and what those of few share:
+ * scores [n] become exp(score - top), up to a multiple of 16; the result is one over their sum. */
 jm_attend8_fn jm_avx512_attend8;
+void jm_avx512_attend_many(const float *q, uint32_t n_heads, const float *k, const float *v,
+                           uint32_t dim, uint32_t n, float scale, float *out);
 float jm_avx512_soften(float *scores, uint32_t n, float top);
 
 /* Those of the other architecture are not in the build. */

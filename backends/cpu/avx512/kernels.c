@@ -404,25 +404,6 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
     }
 }
 
-/* exp(x) for x <= 88: 2^n e^r, |r| <= ln 2 / 2, Taylor to r^7: relative error under 2e-7. Below
- * -87 the result is 0. NaN stays NaN. */
-INLINE __m512 exp_ps(__m512 x)
-{
-    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 0);
-    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
-    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
-    __m512 p = _mm512_set1_ps(1.0f / 5040);
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 720));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 120));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 24));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 6));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-    __mmask16 tiny = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-87.0f), _CMP_LT_OQ);
-    return _mm512_mask_mov_ps(_mm512_scalef_ps(p, n), tiny, _mm512_setzero_ps());
-}
-
 static void swiglu(const float *gate, const float *up, float *out, size_t n)
 {
     const __m512 one = _mm512_set1_ps(1.0f), limit = _mm512_set1_ps(88.0f);
@@ -605,7 +586,10 @@ INLINE void attend_all(const float *q, uint32_t n_heads, const void *k, const vo
 static void attend(const float *q, uint32_t n_heads, const float *k, const float *v, uint32_t dim,
                    uint32_t n, float scale, float *scores, float *out)
 {
-    attend_all(q, n_heads, k, v, dim, n, scale, scores, out, 0);
+    if (n_heads > JM_ATTEND_HEADS)
+        jm_avx512_attend_many(q, n_heads, k, v, dim, n, scale, out);
+    else
+        attend_all(q, n_heads, k, v, dim, n, scale, scores, out, 0);
 }
 
 static void attend16(const float *q, uint32_t n_heads, const uint16_t *k, const uint16_t *v,
