@@ -18,6 +18,7 @@
 #include "harness/exit_code.h"
 #include "harness/load/null_sut.h"
 #include "harness/order.h"
+#include "harness/paths.h"
 #include "harness/record/csv.h"
 #include "harness/record/json.h"
 #include "harness/stats/bootstrap.h"
@@ -35,7 +36,9 @@ static void usage(FILE *f)
     fputs(
         "usage: joulemark run [--suite FILE] [options]\n\n"
         "Measures speed, energy and quality, and adds a row a run to RESULTS/SUITE.csv.\n\n"
-        "  --suite FILE      runs listed in an INI file; without it, one run from the options\n"
+        "  --suite FILE      runs listed in an INI file, by path or by its name in 'joulemark "
+        "list';\n"
+        "                    without it, one run from the options\n"
         "  --results DIR     where records go (results)\n"
         "  --progress HOW    auto, json or none (auto: only on a terminal)\n"
         "  --no-plots        draw no plots at the end\n"
@@ -181,11 +184,10 @@ static void print_row(const struct jm_record *r, int name_width)
     print_number(r->energy_j_per_query, 9, 3);
     print_number(r->quality_value, 8, decimals);
     print_number(r->quality_ratio * 100, 6, 1);
+    bool complete = strcmp(r->status, "complete") == 0; /* why it is not goes to stderr */
     printf("%c %-10s %s", isnan(r->quality_ratio) ? ' ' : '%',
-           *r->quality_tier ? r->quality_tier : "-", *r->quality_valid ? r->quality_valid : "-");
-    if (strcmp(r->status, "complete") != 0)
-        printf("  %s: %s", r->status, r->status_reason);
-    else if (*r->status_reason)
+           *r->quality_tier ? r->quality_tier : "-", complete ? r->quality_valid : r->status);
+    if (complete && *r->status_reason)
         printf("  %s", r->status_reason);
     print_kv_note(r);
     print_notes(r);
@@ -271,11 +273,23 @@ static jm_status lay_out(const struct request *q, struct jm_run_config **runs, s
     size_t n_asked = 1;
     jm_status st = JM_OK;
     if (q->suite_file) {
-        st = jm_suite_load(q->suite_file, &asked, &n_asked, err);
+        char *file;
+        st = jm_find_suite(q->suite_file, &file, err);
+        if (st == JM_OK)
+            st = jm_suite_load(file, &asked, &n_asked, err);
+        free(file);
         from = asked;
     }
     for (size_t i = 0; st == JM_OK && i < n_asked && asked; i++)
         jm_options_override(&asked[i], &q->one);
+    for (size_t i = 0; st == JM_OK && i < n_asked && !q->ab[0]; i++) {
+        jm_err why = { 0 };
+        st = jm_run_check(&from[i], &why);
+        if (st != JM_OK && asked)
+            st = jm_fail(err, JM_EINPUT, "%s: [%s]: %s", q->suite_file, from[i].name, why.text);
+        else if (st != JM_OK)
+            st = jm_fail(err, st, "%s", why.text);
+    }
     if (st == JM_OK)
         st = jm_order_runs(from, n_asked, &all, n, err);
     free(asked);
