@@ -240,7 +240,8 @@ static jm_status draw_all(const char *csv, const char *out, bool quiet, jm_err *
     char dir[] = "/tmp/joulemark-plot-XXXXXX";
     const char *slash = strrchr(csv, '/');
     char *folder = out ? jm_asprintf("%s", out)
-                       : jm_asprintf("%.*s", slash ? (int)(slash - csv) + 1 : 1, slash ? csv : ".");
+                       : jm_asprintf("%.*s", slash ? (int)(slash - csv) + (slash == csv) : 1,
+                                     slash ? csv : ".");
     char *scripts = jm_share_dir("plots");
     struct jm_table t = { .cell = NULL };
     jm_status st = jm_table_results(csv, NULL, &t, err); /* no folder for what cannot be read */
