@@ -240,8 +240,9 @@ static jm_status draw_all(const char *csv, const char *out, bool quiet, jm_err *
     char dir[] = "/tmp/joulemark-plot-XXXXXX";
     const char *slash = strrchr(csv, '/');
     char *folder = out ? jm_asprintf("%s", out)
-                       : jm_asprintf("%.*s", slash ? (int)(slash - csv) + 1 : 1, slash ? csv : ".");
-    char *share = jm_share_dir(), *scripts = share ? jm_asprintf("%s/plots", share) : NULL;
+                       : jm_asprintf("%.*s", slash ? (int)(slash - csv) + (slash == csv) : 1,
+                                     slash ? csv : ".");
+    char *scripts = jm_share_dir("plots");
     struct jm_table t = { .cell = NULL };
     jm_status st = jm_table_results(csv, NULL, &t, err); /* no folder for what cannot be read */
 
@@ -265,7 +266,6 @@ static jm_status draw_all(const char *csv, const char *out, bool quiet, jm_err *
     }
     jm_table_free(&t);
     free(folder);
-    free(share);
     free(scripts);
     return st;
 }

@@ -102,6 +102,15 @@ head -c 2000 "$dir/plots/throughput.png" >"$dir/cut.png"
 "$bin" plot -q "$dir/plots/joules.csv" >"$dir/out" 2>&1 && [ ! -s "$dir/out" ] ||
     fail "plot -q is not quiet" "$dir/out"
 
+# Settings are named under their bars, also where only one scenario was run.
+mkdir "$dir/offline"
+grep -v -e single-stream -e 'not run' "$dir/plots/joules.csv" >"$dir/offline/two.csv"
+grep ,offline, "$dir/offline/two.csv" | sed 's/,F16,/,Q8_0,/' >"$dir/more.csv"
+cat "$dir/more.csv" >>"$dir/offline/two.csv"
+"$bin" plot "$dir/offline/two.csv" >"$dir/out" 2>&1 || fail "plot fails" "$dir/out"
+grep -q '>F16<' "$dir/offline/comparison.svg" && grep -q '>Q8_0<' "$dir/offline/comparison.svg" ||
+    fail "comparison.svg does not name what it compares" "$dir/out"
+
 # A search for a peak and a metered run, with names that gnuplot could take for commands.
 mkdir "$dir/search" "$dir/search/run"
 cat >"$dir/search/peak.csv" <<'CSV'
