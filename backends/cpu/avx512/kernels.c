@@ -147,6 +147,21 @@ INLINE void dot_block(__m512i *acc, const uint8_t *p, size_t group_bytes, const 
     }
 }
 
+/* One row alone reads eight groups side by side: what comes later in each is asked for, as far
+ * ahead as 4 KB of all, since processors do not look beyond a page by themselves. p: a block of the
+ * first group. */
+INLINE void ask_groups(const uint8_t *p, size_t group_bytes, const int G,
+                       const enum jm_pack_kind kind)
+{
+    enum { AHEAD = 512 };
+    UNROLL(8)
+    for (int j = 0; j < G; j++) {
+        UNROLL(16)
+        for (int i = 0; i < vectors_of(kind); i++)
+            _mm_prefetch((const char *)p + (size_t)j * group_bytes + AHEAD + 64 * i, _MM_HINT_T0);
+    }
+}
+
 INLINE void tile_int(const struct jm_packed *w, const struct jm_acts *x, uint32_t row, float *y,
                      size_t ldy, uint32_t g, const int R, const int G, const enum jm_pack_kind kind,
                      struct ahead *ahead)
@@ -167,9 +182,12 @@ INLINE void tile_int(const struct jm_packed *w, const struct jm_acts *x, uint32_
         for (int i = 0; i < R * G; i++)
             acc[i] =
                 start_of(wide ? NULL : x->sum + (size_t)(row + (uint32_t)(i / G)) * n + b, kind);
-        ask(ahead);
-        dot_block(acc, p + (size_t)b * 64 * (size_t)vectors_of(kind), w->group_bytes,
-                  q + (size_t)b * (wide ? 64 : 32), ldx, R, G, kind);
+        const uint8_t *levels = p + (size_t)b * 64 * (size_t)vectors_of(kind);
+        if (ahead)
+            ask(ahead);
+        else
+            ask_groups(levels, w->group_bytes, G, kind);
+        dot_block(acc, levels, w->group_bytes, q + (size_t)b * (wide ? 64 : 32), ldx, R, G, kind);
         __m512 dw[8];
         UNROLL(8)
         for (int j = 0; j < G; j++)
@@ -213,9 +231,8 @@ INLINE void linear_int(const struct jm_packed *w, const struct jm_acts *x, uint3
 {
     uint32_t g = g0;
     if (n_rows == 1) {
-        struct ahead none = { 0 };
         for (; g + 8 <= g1; g += 8)
-            tile_int(w, x, 0, y, ldy, g, 1, 8, kind, &none);
+            tile_int(w, x, 0, y, ldy, g, 1, 8, kind, NULL);
     }
     for (; g + 2 <= g1; g += 2)
         rows_int(w, x, n_rows, y, ldy, g, 2, kind);
