@@ -16,11 +16,12 @@ set arrow from graph 0, first 1 to graph 1, first 1 nohead dt 2 lc rgb "#888888"
 do for [t in "svg png"] {
     if (t eq "svg") { set terminal @SVG } else { set terminal @PNG }
     set output out.".".t
-    plot data index 0 using ($1-0.2):2:(0.38):xtic(5) with boxes lt 1 title "single-stream", \
+    plot data index 0 using ($1-0.2):2:(0.38) with boxes lt 1 title "single-stream", \
          data index 1 using ($1+0.2):2:(0.38) with boxes lt 2 title "offline", \
          data index 0 using ($1-0.2):3:(0):($4-$3) with vectors heads size screen 0.005,90 lc rgb "#000000" lw 2 notitle, \
          data index 1 using ($1+0.2):3:(0):($4-$3) with vectors heads size screen 0.005,90 lc rgb "#000000" lw 2 notitle, \
          data index 0 using ($1-0.2):(valid(4) ? $4 : $2):(sprintf("%.2f", $2)) with labels offset 0,0.7 notitle, \
-         data index 1 using ($1+0.2):(valid(4) ? $4 : $2):(sprintf("%.2f", $2)) with labels offset 0,0.7 notitle
+         data index 1 using ($1+0.2):(valid(4) ? $4 : $2):(sprintf("%.2f", $2)) with labels offset 0,0.7 notitle, \
+         data index 0 using 1:(0):xtic(5) with points ps 0 notitle
     unset output
 }
