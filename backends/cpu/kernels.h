@@ -34,6 +34,18 @@ struct jm_acts {
     uint32_t cols;
 };
 
+/* The same to be written: rows of a value as those that read it take it. NULL: nobody does. */
+struct jm_forms {
+    float *f;
+    int8_t *q;
+    float *d;
+    int32_t *sum;
+    float *dsum;
+    int32_t *sum16;
+    int16_t *q16;
+    float *d16;
+};
+
 /* y[r, o] = sum_k x[r, k] * w[o, k] for all rows and the outputs of groups [g0, g1). ldy: columns
  * of y. scratch: f32 [JM_LINEAR_SCRATCH * cols], 8-byte aligned, this thread's. */
 enum { JM_LINEAR_SCRATCH = 10 };
@@ -104,6 +116,13 @@ typedef int32_t jm_argmax_fn(const float *x, uint32_t n);
 typedef void jm_quantise_fn(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum);
 typedef void jm_quantise16_fn(const float *x, uint32_t cols, int16_t *q, float *d);
 
+/* rms_norm and swiglu, rounded to all integers that y has, as quantise, quantise16 and jm_cpu_sums
+ * would, bit for bit; n % 32 == 0. No f32 is written. */
+typedef void jm_norm_round_fn(const float *x, const float *w, float eps, uint32_t n,
+                              const struct jm_forms *y);
+typedef void jm_swiglu_round_fn(const float *gate, const float *up, uint32_t n,
+                                const struct jm_forms *y);
+
 struct jm_cpu_kernels {
     const char *isa;
     struct jm_pack_layout pack;
@@ -122,6 +141,8 @@ struct jm_cpu_kernels {
     jm_argmax_fn *argmax;
     jm_quantise_fn *quantise;
     jm_quantise16_fn *quantise16; /* NULL unless pack.f16 is JM_PACK_I16 */
+    jm_norm_round_fn *norm_round; /* NULL: one after the other */
+    jm_swiglu_round_fn *swiglu_round;
 };
 
 /* What the k-quants want besides, from one row of q and d: see jm_acts. */
