@@ -118,6 +118,18 @@ static void run_quantise16(struct work *w)
     w->k->quantise16(w->a, WIDE, w->q16, w->out);
 }
 
+static void run_norm_round(struct work *w)
+{
+    const struct jm_forms y = { .q = w->q, .d = w->out, .sum = w->sum };
+    w->k->norm_round(w->a, w->b, 1e-5f, COLS, &y);
+}
+
+static void run_swiglu_round(struct work *w)
+{
+    const struct jm_forms y = { .q = w->q, .d = w->out, .sum = w->sum };
+    w->k->swiglu_round(w->a, w->b, WIDE, &y);
+}
+
 struct reading {
     double ns, cycles; /* a call; cycles < 0: not counted */
 };
@@ -241,6 +253,10 @@ static void bench_set(struct work *w, const struct options *opt)
     bench(w, run_quantise, s, "quantise", "6144", 5.25 * WIDE, 2.0 * WIDE);
     if (w->k->quantise16)
         bench(w, run_quantise16, s, "quantise16", "6144", 6.125 * WIDE, 2.0 * WIDE);
+    if (w->k->norm_round)
+        bench(w, run_norm_round, s, "norm, rounded", "2048", 9.25 * COLS, 6.0 * COLS);
+    if (w->k->swiglu_round)
+        bench(w, run_swiglu_round, s, "SwiGLU, rounded", "6144", 9.25 * WIDE, 3.0 * WIDE);
 }
 
 static float *random_floats(jm_rng *r, size_t n)

@@ -453,6 +453,90 @@ static void test_quantise16(void)
     }
 }
 
+/* ---- norm and SwiGLU rounded at once ---- */
+
+enum { ROUND_COLS = 6 * BLOCK, ROUND_CASES = 400 };
+
+/* What rounding writes of one row, with room behind each. */
+struct rounded {
+    int8_t q[ROUND_COLS + 16];
+    float d[ROUND_COLS / BLOCK + 1], dsum[ROUND_COLS / BLOCK + 1], d16[ROUND_COLS / BLOCK + 1];
+    int32_t sum[ROUND_COLS / BLOCK + 1], sum16[ROUND_COLS / 16 + 1];
+    int16_t q16[ROUND_COLS + 16];
+};
+
+/* The integers of one kind of linear, or of several, by the bits of `kinds`. */
+static struct jm_forms forms_in(struct rounded *r, unsigned kinds)
+{
+    struct jm_forms y = { 0 };
+    memset(r, 0x5a, sizeof *r);
+    if (kinds & 3)
+        y = (struct jm_forms){ .q = r->q, .d = r->d, .sum = r->sum };
+    if (kinds & 2) {
+        y.dsum = r->dsum;
+        y.sum16 = r->sum16;
+    }
+    if (kinds & 4) {
+        y.q16 = r->q16;
+        y.d16 = r->d16;
+    }
+    return y;
+}
+
+static void round_apart(const struct jm_cpu_kernels *k, const float *x, uint32_t n,
+                        const struct jm_forms *y)
+{
+    if (y->q)
+        k->quantise(x, n, y->q, y->d, y->sum);
+    if (y->dsum)
+        jm_cpu_sums(y->q, y->d, y->sum, n, y->dsum, y->sum16);
+    if (y->q16)
+        k->quantise16(x, n, y->q16, y->d16);
+}
+
+/* Rows of any scale, with blocks of zeros, and some with values that are not finite, or that the
+ * norm or the product makes so. */
+static void fill_rows(jm_rng *r, size_t c, float *a, float *b)
+{
+    float scale = powf(10, (float)(c % 60) - 35);
+    for (size_t i = 0; i < ROUND_COLS; i++) {
+        a[i] = i / BLOCK == c % 9 ? 0.0f : jm_random_float(r, scale);
+        b[i] = jm_random_float(r, 3);
+    }
+    if (c % 10 == 9)
+        (c % 4 < 2 ? a : b)[c % ROUND_COLS] = c % 20 == 9 ? NAN : -INFINITY;
+    if (c % 10 == 7)
+        b[c % ROUND_COLS] = 3e38f;
+}
+
+/* Rounded at once is what it is rounded one after the other, bit for bit, in everything that was
+ * asked for; and nothing else is written. */
+static void test_round(void)
+{
+    float a[ROUND_COLS], b[ROUND_COLS], x[ROUND_COLS];
+    static struct rounded want, got;
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        const struct jm_cpu_kernels *k = jm_cpu_kernels_for(sets[s]);
+        for (size_t c = 0; k && k->norm_round && c < ROUND_CASES; c++) {
+            jm_rng r = { .state = seed + c };
+            uint32_t n = (uint32_t)(1 + c % (ROUND_COLS / BLOCK)) * BLOCK;
+            fill_rows(&r, c, a, b);
+            for (unsigned kinds = 1; kinds < (k->quantise16 ? 8 : 4); kinds++) {
+                struct jm_forms y = forms_in(&want, kinds), z = forms_in(&got, kinds);
+                k->rms_norm(a, b, 1e-5f, x, n);
+                round_apart(k, x, n, &y);
+                k->norm_round(a, b, 1e-5f, n, &z);
+                CU_ASSERT(memcmp(&want, &got, sizeof want) == 0);
+                k->swiglu(a, b, x, n);
+                round_apart(k, x, n, &y);
+                k->swiglu_round(a, b, n, &z);
+                CU_ASSERT(memcmp(&want, &got, sizeof want) == 0);
+            }
+        }
+        CU_ASSERT(!k || !k->norm_round == !k->swiglu_round);
+    }
+}
+
 /* What is said of operation `op` of a set is `how`. */
 static bool says(const struct jm_kernel_set *s, const char *op, const char *how)
 {
@@ -573,6 +657,7 @@ int main(int argc, char **argv)
     CU_add_test(s, "swiglu", test_swiglu);
     CU_add_test(s, "quantise", test_quantise);
     CU_add_test(s, "quantise16", test_quantise16);
+    CU_add_test(s, "rounded at once", test_round);
     CU_add_test(s, "sets", test_sets);
     CU_add_test(s, "forced set", test_forced);
     CU_add_test(s, "unknown set", test_unknown_set);
