@@ -303,6 +303,14 @@ static uint32_t max_samples(struct run *r)
     return n > fit ? n : (uint32_t)fit;
 }
 
+static jm_status meter_cost(struct run *r, jm_err *err)
+{
+    phase(r, "cost of meters");
+    jm_status st = jm_meter_cost_measure(r->meters, r->place->stop, &r->load.meters, err);
+    jm_progress_end(r->place->progress);
+    return st;
+}
+
 static jm_status measure(struct run *r, jm_err *err)
 {
     const struct jm_run_config *c = r->c;
@@ -317,7 +325,9 @@ static jm_status measure(struct run *r, jm_err *err)
         return st;
     if (r->ops->save)
         r->load.cfg.ttft_s = r->load.cfg.tpot_s = 0;
-    st = idle(r, JM_PHASE_IDLE, err);
+    st = meter_cost(r, err);
+    if (st == JM_OK)
+        st = idle(r, JM_PHASE_IDLE, err);
     if (st == JM_OK)
         st = jm_session_phase(r->meters, JM_PHASE_WARMUP, err);
     if (st != JM_OK)

@@ -53,4 +53,18 @@ grep -q 'estimated, not measured' "$dir/plots/quality_energy.svg" ||
     fail "the plot of energy does not say estimated"
 grep -q 'estimated, not measured' "$dir/plots/power.svg" ||
     fail "the plot of power does not say estimated"
+
+# What reading costs is in the record, or why it is not.
+short="--scenario offline --languages de --reference none --warmup-s 0 --min-duration-s 0
+    --min-queries 1 --energy-idle-s 0 --no-plots --json --results $dir/r"
+"$bin" run $short --energy "estimate=$dir/model.ini" >"$dir/json" 2>/dev/null </dev/null
+jq -e '.runs[0] | .meter_difference_low <= .meter_difference and
+    .meter_difference <= .meter_difference_high and .meter_share > 0 and
+    (.meter_difference_reason // "") == ""' "$dir/json" >/dev/null ||
+    { cat "$dir/json"; fail "the cost of meters is not in the record"; }
+now=$(date +%s)
+printf '%s,50\n%s,50\n' $((now - 2)) $((now - 1)) >"$dir/watts.csv"
+"$bin" run $short --energy "powerlog=$dir/watts.csv" >"$dir/json" 2>/dev/null </dev/null
+jq -e '.runs[0] | .meter_difference == null and (.meter_difference_reason | test("themselves"))' \
+    "$dir/json" >/dev/null || { cat "$dir/json"; fail "a power log was read for its cost"; }
 exit $failed
