@@ -254,6 +254,8 @@ static jm_status draw_all(const char *csv, const char *out, bool quiet,
         st = jm_fail(err, JM_ENOTFOUND, "the plot scripts cannot be found; set JM_SHARE");
     if (st == JM_OK)
         st = jm_make_dirs(folder, err);
+    if (st == JM_OK && access(folder, W_OK | X_OK) != 0)
+        st = jm_fail(err, JM_EIO, "%s: cannot write there: %s", folder, strerror(errno));
     if (st == JM_OK && !mkdtemp(dir))
         st = jm_fail(err, JM_EIO, "%s: %s", dir, strerror(errno));
     else if (st == JM_OK) {

@@ -2,6 +2,7 @@
 /* joulemark run: one run from options, or the runs of a suite, one after the other. Each finished
  * run is in the CSV at once; Ctrl-C ends the current one and marks it. */
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -359,12 +361,15 @@ static int finish(const struct request *q, const char *suite, const struct outpu
     return code == JM_EXIT_OK ? drawn : code;
 }
 
-/* A results file that cannot be added to is told before hours of measuring, not after. */
-static jm_status check_csv(const char *csv, jm_err *err)
+/* Results that cannot be written are told before hours of measuring, not after. */
+static jm_status check_results(const char *dir, const char *csv, jm_err *err)
 {
     struct jm_record *rows;
     size_t n;
     jm_err why = { 0 };
+    if (access(dir, W_OK | X_OK) != 0)
+        return jm_fail(err, JM_EIO, "%s: cannot write there: %s; choose another --results", dir,
+                       strerror(errno));
     jm_status st = jm_csv_read(csv, &rows, &n, &why);
     free(rows);
     if (st == JM_OK || st == JM_ENOTFOUND)
@@ -406,7 +411,7 @@ int jm_cmd_run(int argc, char **argv)
     if (st == JM_OK)
         st = lay_out(&q, &runs, &n, &err);
     if (st == JM_OK)
-        st = check_csv(csv, &err);
+        st = check_results(q.results, csv, &err);
     struct output out = { .csv = csv,
                           .name_width = name_width(runs, n),
                           .measured = q.ab[0] != NULL };

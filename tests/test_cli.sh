@@ -54,6 +54,15 @@ for command in $("$bin" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'); do
     expect 0 "^usage: joulemark $command" "$command" --help
 done
 expect 4 'not a folder' run --results "$dir/file" --no-plots
+if [ "$(id -u)" -ne 0 ]; then # root may write everywhere
+    mkdir -m 555 "$dir/closed"
+    expect 4 'closed: cannot write there: .*; choose another --results' run --results "$dir/closed"
+fi
+# A record names the revision that the program was built from, also when it was configured earlier.
+here=$(dirname "$0")/..
+built=$("$bin" version | sed -n 's/^commit //p' | sed 's/-dirty$//')
+now=$(git -C "$here" describe --always --abbrev=12 2>/dev/null || echo unknown)
+[ "$built" = "$now" ] || { echo "built from $built, the tree is at $now"; failed=1; }
 expect 4 'cannot write' quantize "$(dirname "$0")/../workloads/data/tiny-mt-f16.gguf" \
     "$dir/nowhere/x.gguf" Q8_0
 printf 'schema_version,run_id\n99,future\n' >"$dir/newer.csv"
