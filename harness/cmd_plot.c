@@ -245,8 +245,9 @@ static jm_status draw_all(const char *csv, const char *out, bool quiet,
     char dir[] = "/tmp/joulemark-plot-XXXXXX";
     const char *slash = strrchr(csv, '/');
     char *folder = out ? jm_asprintf("%s", out)
-                       : jm_asprintf("%.*s", slash ? (int)(slash - csv) + 1 : 1, slash ? csv : ".");
-    char *share = jm_share_dir(), *scripts = share ? jm_asprintf("%s/plots", share) : NULL;
+                       : jm_asprintf("%.*s", slash ? (int)(slash - csv) + (slash == csv) : 1,
+                                     slash ? csv : ".");
+    char *scripts = jm_share_dir("plots");
     struct jm_table t = { .cell = NULL };
     jm_status st = jm_table_results(csv, NULL, &t, err); /* no folder for what cannot be read */
 
@@ -254,6 +255,8 @@ static jm_status draw_all(const char *csv, const char *out, bool quiet,
         st = jm_fail(err, JM_ENOTFOUND, "the plot scripts cannot be found; set JM_SHARE");
     if (st == JM_OK)
         st = jm_make_dirs(folder, err);
+    if (st == JM_OK && access(folder, W_OK | X_OK) != 0)
+        st = jm_fail(err, JM_EIO, "%s: cannot write there: %s", folder, strerror(errno));
     if (st == JM_OK && !mkdtemp(dir))
         st = jm_fail(err, JM_EIO, "%s: %s", dir, strerror(errno));
     else if (st == JM_OK) {
@@ -273,7 +276,6 @@ static jm_status draw_all(const char *csv, const char *out, bool quiet,
     }
     jm_table_free(&t);
     free(folder);
-    free(share);
     free(scripts);
     return st;
 }

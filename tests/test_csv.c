@@ -199,6 +199,10 @@ static void test_folder(void)
     fill();
     CU_ASSERT_EQUAL(jm_folder_samples(sub, t, 2, 1000, &src, NULL), JM_OK);
     CU_ASSERT_EQUAL(jm_folder_machine(sub, dir, NULL), JM_OK);
+    (void)snprintf(path, sizeof path, "%s/answers", sub);
+    CU_ASSERT_EQUAL(jm_make_dirs(path, NULL), JM_OK);
+    (void)snprintf(path, sizeof path, "%s/answers/7.png", sub);
+    CU_ASSERT_EQUAL(jm_write_file(path, "abc", 3, NULL), JM_OK);
     CU_ASSERT_EQUAL(jm_folder_manifest(sub, &row, &cfg, NULL), JM_OK);
     (void)snprintf(path, sizeof path, "%s/samples.csv", sub);
     char *s = slurp(path);
@@ -207,6 +211,9 @@ static void test_folder(void)
     (void)snprintf(path, sizeof path, "%s/manifest.json", sub);
     s = slurp(path);
     CU_ASSERT(s && strstr(s, "topology.xml") && strstr(s, "18446744073709551615"));
+    /* SHA-256 of "abc": FIPS 180-4, example */
+    CU_ASSERT(s && strstr(s, "\"answers/7.png\":\t\"ba7816bf8f01cfea414140de5dae2223"
+                             "b00361a396177a9cb410ff61f20015ad\""));
     free(s);
 }
 

@@ -31,7 +31,7 @@ static void test_settings(void)
     c.find_peak = 1;
     CU_ASSERT_EQUAL(jm_load_settings(&c, &out, NULL), JM_EUSAGE);
     (void)snprintf(c.scenario, sizeof c.scenario, "streams");
-    CU_ASSERT_EQUAL(jm_load_settings(&c, &out, NULL), JM_ENOTFOUND);
+    CU_ASSERT_EQUAL(jm_load_settings(&c, &out, NULL), JM_EUSAGE);
 }
 
 static double meter_share;

@@ -33,7 +33,10 @@ uint32_t jm_load_server_total(const struct jm_load_state *r, struct jm_load_resu
     double n = cfg->probe ? 1.0 : r->sut->n_samples;
     /* The division that became a duration may have lost a last bit. */
     double want = ceil(cfg->target_qps * jm_load_server_s(cfg) * (1.0 - 1e-12));
-    double total = ceil(want / n) * n;
+    /* Arrivals of the least time, and three standard deviations of their number, or half of all
+     * windows would end a little before it. */
+    double least = cfg->target_qps * cfg->min_duration_s;
+    double total = ceil(fmax(want, cfg->probe ? 0.0 : least + 3.0 * sqrt(least)) / n) * n;
 
     if (total <= (double)r->limit)
         return (uint32_t)total;
