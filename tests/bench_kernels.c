@@ -16,7 +16,7 @@
 
 enum { BATCHES = 7, BLOCK = 32, COLS = 2048, MANY = 256, WIDE = 6144, VOCABULARY = 32768 };
 enum { PEAK_ROUNDS = 1024 };
-enum { HEADS = JM_ATTEND_HEADS, DIM = 128, POSITIONS = 512, PADDED = POSITIONS + 16 };
+enum { HEADS = JM_ATTEND_HEADS, CROWD = 32, DIM = 128, POSITIONS = 512, PADDED = POSITIONS + 16 };
 
 static const char usage[] =
     "usage: test_kernels [--bench [SECONDS] [--set NAME] [--outputs N]]\n\n"
@@ -61,6 +61,11 @@ static void run_peak(struct work *w)
 static void run_attend(struct work *w)
 {
     w->k->attend(w->a, HEADS, w->keys, w->values, DIM, POSITIONS, 0.088f, w->scratch, w->out);
+}
+
+static void run_attend_crowd(struct work *w)
+{
+    w->k->attend(w->a, CROWD, w->keys, w->values, DIM, POSITIONS, 0.088f, w->scratch, w->out);
 }
 
 static void run_attend16(struct work *w)
@@ -111,6 +116,18 @@ static void run_quantise(struct work *w)
 static void run_quantise16(struct work *w)
 {
     w->k->quantise16(w->a, WIDE, w->q16, w->out);
+}
+
+static void run_norm_round(struct work *w)
+{
+    const struct jm_forms y = { .q = w->q, .d = w->out, .sum = w->sum };
+    w->k->norm_round(w->a, w->b, 1e-5f, COLS, &y);
+}
+
+static void run_swiglu_round(struct work *w)
+{
+    const struct jm_forms y = { .q = w->q, .d = w->out, .sum = w->sum };
+    w->k->swiglu_round(w->a, w->b, WIDE, &y);
 }
 
 struct reading {
@@ -221,6 +238,8 @@ static void bench_set(struct work *w, const struct options *opt)
         bench_linear(w, opt, formats[f]);
     bench(w, run_attend, s, "attention", "4 x 128, 512", 8.0 * POSITIONS * DIM,
           4.0 * HEADS * POSITIONS * DIM);
+    bench(w, run_attend_crowd, s, "attention", "32 x 128, 512", 8.0 * POSITIONS * DIM,
+          4.0 * CROWD * POSITIONS * DIM);
     bench(w, run_attend16, s, "attention F16", "4 x 128, 512", 4.0 * POSITIONS * DIM,
           4.0 * HEADS * POSITIONS * DIM);
     bench(w, run_attend8, s, "attention Q8_0", "4 x 128, 512", 2.125 * POSITIONS * DIM,
@@ -234,6 +253,10 @@ static void bench_set(struct work *w, const struct options *opt)
     bench(w, run_quantise, s, "quantise", "6144", 5.25 * WIDE, 2.0 * WIDE);
     if (w->k->quantise16)
         bench(w, run_quantise16, s, "quantise16", "6144", 6.125 * WIDE, 2.0 * WIDE);
+    if (w->k->norm_round)
+        bench(w, run_norm_round, s, "norm, rounded", "2048", 9.25 * COLS, 6.0 * COLS);
+    if (w->k->swiglu_round)
+        bench(w, run_swiglu_round, s, "SwiGLU, rounded", "6144", 9.25 * WIDE, 3.0 * WIDE);
 }
 
 static float *random_floats(jm_rng *r, size_t n)

@@ -178,24 +178,27 @@ static void block_keys(const float *k, uint32_t dim, uint32_t n, uint32_t block,
             out[(p / block * dim + i) * block + p % block] = k[p * dim + i];
 }
 
-enum { LONGEST = 77, WIDEST = 128, HEADS = 7 };
+enum { WIDEST = 128 };
 
+/* Kernels may take many heads at once, and positions in blocks: here are several, and odd ends. */
 static void test_attend(void)
 {
+    enum { POSITIONS = 300, PADDED = 304, MANY = 141 };
     static const uint32_t dims[] = { 1, 8, 15, 16, 33, 64, WIDEST },
-                          lengths[] = { 1, 2, 15, 16, 17, LONGEST },
-                          heads[] = { 1, 2, 3, 4, HEADS };
-    static float q[HEADS * WIDEST], k[LONGEST * WIDEST], v[LONGEST * WIDEST], kb[80 * WIDEST];
-    static uint16_t k16[LONGEST * WIDEST], v16[LONGEST * WIDEST], kb16[80 * WIDEST];
-    static float scores[JM_ATTEND_HEADS * 80], want[HEADS * WIDEST], got[HEADS * WIDEST];
+                          lengths[] = { 1, 2, 15, 16, 17, 77, 128, 129, POSITIONS },
+                          heads[] = { 1, 2, 3, 4, 7, 13, 32, MANY };
+    static float q[MANY * WIDEST], k[POSITIONS * WIDEST], v[POSITIONS * WIDEST],
+        kb[PADDED * WIDEST];
+    static uint16_t k16[POSITIONS * WIDEST], v16[POSITIONS * WIDEST], kb16[PADDED * WIDEST];
+    static float scores[JM_ATTEND_HEADS * PADDED], want[MANY * WIDEST], got[MANY * WIDEST];
     for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
         const struct jm_cpu_kernels *set = jm_cpu_kernels_for(sets[s]);
-        for (size_t c = 0; set && c < 42; c++) {
-            uint32_t dim = dims[c % 7], n = lengths[c / 7], h = heads[c % 5];
+        for (size_t c = 0; set && c < 63; c++) {
+            uint32_t dim = dims[c % 7], n = lengths[c / 7], h = heads[c % 8];
             jm_rng r = { .state = seed + c };
-            for (size_t i = 0; i < HEADS * WIDEST; i++)
+            for (size_t i = 0; i < MANY * WIDEST; i++)
                 q[i] = jm_random_float(&r, 3);
-            for (size_t i = 0; i < LONGEST * WIDEST; i++) {
+            for (size_t i = 0; i < POSITIONS * WIDEST; i++) {
                 k[i] = jm_random_float(&r, 3);
                 v[i] = jm_random_float(&r, 1);
             }
@@ -205,11 +208,11 @@ static void test_attend(void)
             /* scores up to 144 are off by 64 eps of that, which exp turns into a relative error */
             for (uint32_t i = 0; i < h * dim; i++)
                 CU_ASSERT(fabs((double)got[i] - want[i]) <= 4e-5);
-            jm_cpu_scalar.to_half(k, k16, LONGEST * WIDEST);
-            jm_cpu_scalar.to_half(v, v16, LONGEST * WIDEST);
-            jm_cpu_scalar.from_half(k16, k, LONGEST * WIDEST);
+            jm_cpu_scalar.to_half(k, k16, POSITIONS * WIDEST);
+            jm_cpu_scalar.to_half(v, v16, POSITIONS * WIDEST);
+            jm_cpu_scalar.from_half(k16, k, POSITIONS * WIDEST);
             block_keys(k, dim, n, set->k_block, kb);
-            set->to_half(kb, kb16, 80 * WIDEST); /* exact; NaN stays where no key is */
+            set->to_half(kb, kb16, PADDED * WIDEST); /* exact; NaN stays where no key is */
             jm_cpu_scalar.attend16(q, h, k16, v16, dim, n, 0.125f, scores, want);
             set->attend16(q, h, kb16, v16, dim, n, 0.125f, scores, got);
             for (uint32_t i = 0; i < h * dim; i++)
@@ -242,6 +245,7 @@ static double query_rounding(const float *q, const struct jm_random_kv8 *kv, uin
 
 static void test_attend8(void)
 {
+    enum { LONGEST = 77, HEADS = 7 };
     static const uint32_t dims[] = { 32, 64, 96, 128, JM_ATTEND8_DIM },
                           lengths[] = { 1, 2, 15, 16, 17, LONGEST },
                           heads[] = { 1, 2, 3, 4, HEADS };
@@ -449,6 +453,90 @@ static void test_quantise16(void)
     }
 }
 
+/* ---- norm and SwiGLU rounded at once ---- */
+
+enum { ROUND_COLS = 6 * BLOCK, ROUND_CASES = 400 };
+
+/* What rounding writes of one row, with room behind each. */
+struct rounded {
+    int8_t q[ROUND_COLS + 16];
+    float d[ROUND_COLS / BLOCK + 1], dsum[ROUND_COLS / BLOCK + 1], d16[ROUND_COLS / BLOCK + 1];
+    int32_t sum[ROUND_COLS / BLOCK + 1], sum16[ROUND_COLS / 16 + 1];
+    int16_t q16[ROUND_COLS + 16];
+};
+
+/* The integers of one kind of linear, or of several, by the bits of `kinds`. */
+static struct jm_forms forms_in(struct rounded *r, unsigned kinds)
+{
+    struct jm_forms y = { 0 };
+    memset(r, 0x5a, sizeof *r);
+    if (kinds & 3)
+        y = (struct jm_forms){ .q = r->q, .d = r->d, .sum = r->sum };
+    if (kinds & 2) {
+        y.dsum = r->dsum;
+        y.sum16 = r->sum16;
+    }
+    if (kinds & 4) {
+        y.q16 = r->q16;
+        y.d16 = r->d16;
+    }
+    return y;
+}
+
+static void round_apart(const struct jm_cpu_kernels *k, const float *x, uint32_t n,
+                        const struct jm_forms *y)
+{
+    if (y->q)
+        k->quantise(x, n, y->q, y->d, y->sum);
+    if (y->dsum)
+        jm_cpu_sums(y->q, y->d, y->sum, n, y->dsum, y->sum16);
+    if (y->q16)
+        k->quantise16(x, n, y->q16, y->d16);
+}
+
+/* Rows of any scale, with blocks of zeros, and some with values that are not finite, or that the
+ * norm or the product makes so. */
+static void fill_rows(jm_rng *r, size_t c, float *a, float *b)
+{
+    float scale = powf(10, (float)(c % 60) - 35);
+    for (size_t i = 0; i < ROUND_COLS; i++) {
+        a[i] = i / BLOCK == c % 9 ? 0.0f : jm_random_float(r, scale);
+        b[i] = jm_random_float(r, 3);
+    }
+    if (c % 10 == 9)
+        (c % 4 < 2 ? a : b)[c % ROUND_COLS] = c % 20 == 9 ? NAN : -INFINITY;
+    if (c % 10 == 7)
+        b[c % ROUND_COLS] = 3e38f;
+}
+
+/* Rounded at once is what it is rounded one after the other, bit for bit, in everything that was
+ * asked for; and nothing else is written. */
+static void test_round(void)
+{
+    float a[ROUND_COLS], b[ROUND_COLS], x[ROUND_COLS];
+    static struct rounded want, got;
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        const struct jm_cpu_kernels *k = jm_cpu_kernels_for(sets[s]);
+        for (size_t c = 0; k && k->norm_round && c < ROUND_CASES; c++) {
+            jm_rng r = { .state = seed + c };
+            uint32_t n = (uint32_t)(1 + c % (ROUND_COLS / BLOCK)) * BLOCK;
+            fill_rows(&r, c, a, b);
+            for (unsigned kinds = 1; kinds < (k->quantise16 ? 8 : 4); kinds++) {
+                struct jm_forms y = forms_in(&want, kinds), z = forms_in(&got, kinds);
+                k->rms_norm(a, b, 1e-5f, x, n);
+                round_apart(k, x, n, &y);
+                k->norm_round(a, b, 1e-5f, n, &z);
+                CU_ASSERT(memcmp(&want, &got, sizeof want) == 0);
+                k->swiglu(a, b, x, n);
+                round_apart(k, x, n, &y);
+                k->swiglu_round(a, b, n, &z);
+                CU_ASSERT(memcmp(&want, &got, sizeof want) == 0);
+            }
+        }
+        CU_ASSERT(!k || !k->norm_round == !k->swiglu_round);
+    }
+}
+
 /* What is said of operation `op` of a set is `how`. */
 static bool says(const struct jm_kernel_set *s, const char *op, const char *how)
 {
@@ -569,6 +657,7 @@ int main(int argc, char **argv)
     CU_add_test(s, "swiglu", test_swiglu);
     CU_add_test(s, "quantise", test_quantise);
     CU_add_test(s, "quantise16", test_quantise16);
+    CU_add_test(s, "rounded at once", test_round);
     CU_add_test(s, "sets", test_sets);
     CU_add_test(s, "forced set", test_forced);
     CU_add_test(s, "unknown set", test_unknown_set);

@@ -450,37 +450,45 @@ static void test_quantise(void)
     }
 }
 
-/* NaN in a query makes its head NaN, and no other head; NaN in a value makes its column so. */
+/* NaN in a query makes its head NaN, and no other head; NaN in a value makes its column so. Of few
+ * heads, and of as many as kernels may take at once, over more than one block of positions. */
+static void attend_nan(const struct jm_cpu_kernels *k, int heads)
+{
+    enum { DIM = 40, N = 144, MOST = 13 };
+    static float q[MOST * DIM], key[N * DIM], v[N * DIM], scores[JM_ATTEND_HEADS * N],
+        y[MOST * DIM];
+    static float y16[MOST * DIM];
+    static uint16_t key16[N * DIM], v16[N * DIM];
+    jm_rng r = { .state = seed };
+    for (int i = 0; i < N * DIM; i++) { /* keys in any order: all are random */
+        key[i] = jm_random_float(&r, 1);
+        v[i] = jm_random_float(&r, 1);
+        q[i % (MOST * DIM)] = key[i];
+    }
+    v[5 * DIM + 17] = NAN;
+    k->to_half(key, key16, N * DIM);
+    k->to_half(v, v16, N * DIM);
+    k->attend(q, (uint32_t)heads, key, v, DIM, N, 1, scores, y);
+    k->attend16(q, (uint32_t)heads, key16, v16, DIM, N, 1, scores, y16);
+    for (int i = 0; i < heads * DIM; i++)
+        CU_ASSERT(isnan(y[i]) == (i % DIM == 17) && isnan(y16[i]) == isnan(y[i]));
+    v[5 * DIM + 17] = 0;
+    v16[5 * DIM + 17] = 0;
+    q[DIM + 3] = NAN;
+    k->attend(q, (uint32_t)heads, key, v, DIM, N, 1, scores, y);
+    k->attend16(q, (uint32_t)heads, key16, v16, DIM, N, 1, scores, y16);
+    for (int i = 0; i < heads * DIM; i++)
+        CU_ASSERT(isnan(y[i]) == (i / DIM == 1) && isnan(y16[i]) == isnan(y[i]));
+}
+
 static void test_attend(void)
 {
-    enum { DIM = 40, N = 16, HEADS = 3 };
-    float q[HEADS * DIM], key[N * DIM], v[N * DIM], scores[JM_ATTEND_HEADS * 32], y[HEADS * DIM];
-    float y16[HEADS * DIM];
-    uint16_t key16[N * DIM], v16[N * DIM];
     for (size_t s = 0; s < N_SETS; s++) {
         const struct jm_cpu_kernels *k = jm_cpu_kernels_for(sets[s]);
-        jm_rng r = { .state = seed };
-        for (int i = 0; i < N * DIM; i++) { /* keys in any order: all are random */
-            key[i] = jm_random_float(&r, 1);
-            v[i] = jm_random_float(&r, 1);
-            q[i % (HEADS * DIM)] = key[i];
-        }
         if (!k)
             continue;
-        v[5 * DIM + 17] = NAN;
-        k->to_half(key, key16, N * DIM);
-        k->to_half(v, v16, N * DIM);
-        k->attend(q, HEADS, key, v, DIM, N, 1, scores, y);
-        k->attend16(q, HEADS, key16, v16, DIM, N, 1, scores, y16);
-        for (int i = 0; i < HEADS * DIM; i++)
-            CU_ASSERT(isnan(y[i]) == (i % DIM == 17) && isnan(y16[i]) == isnan(y[i]));
-        v[5 * DIM + 17] = 0;
-        v16[5 * DIM + 17] = 0;
-        q[DIM + 3] = NAN;
-        k->attend(q, HEADS, key, v, DIM, N, 1, scores, y);
-        k->attend16(q, HEADS, key16, v16, DIM, N, 1, scores, y16);
-        for (int i = 0; i < HEADS * DIM; i++)
-            CU_ASSERT(isnan(y[i]) == (i / DIM == 1) && isnan(y16[i]) == isnan(y[i]));
+        attend_nan(k, 3);
+        attend_nan(k, 13);
     }
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compiling: weights repacked, buffers and caches taken, barriers placed. */
+/* Compiling: weights repacked, buffers and caches taken. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,13 +28,17 @@ size_t jm_cpu_most_rows(const jm_plan *p, enum jm_rows rows)
                                     : p->lim.max_rows;
 }
 
-/* What a linear wants besides the values themselves, as bits. */
-static unsigned forms_of(const struct jm_step *s)
+/* What a buffer holds of a value, as bits. */
+enum { VALUES = 1, ROUNDED = 2, SUMS = 4, ROUNDED16 = 8, COPIES = 16 };
+
+/* What linears want besides the values themselves. */
+static unsigned integers_of(const struct jm_step *s)
 {
-    return (s->quantise ? 1u : 0u) | (s->k_sums ? 2u : 0u) | (s->quantise16 ? 4u : 0u);
+    return (s->quantise ? ROUNDED : 0u) | (s->k_sums ? SUMS : 0u) |
+           (s->quantise16 ? ROUNDED16 : 0u);
 }
 
-/* Buffers are reused: one whose last reader lies before the latest barrier is free. Threads that
+/* Buffers are reused: one whose last reader lies before the latest meeting is free. Threads that
  * meet nobody are safe too, since each keeps to its own rows; so a buffer holds rows of one kind
  * and one length. */
 struct pool {
@@ -42,7 +46,7 @@ struct pool {
         void *buffer;
         enum jm_rows rows;
         uint32_t cols;
-        unsigned forms;      /* 0: the values; else these quantised forms of them */
+        unsigned forms;      /* what it holds */
         uint32_t free_after; /* last node that touches it; UINT32_MAX: an output, never free */
     } * at;                  /* [n] */
     uint32_t n;
@@ -50,11 +54,11 @@ struct pool {
 
 /* bytes: of a new one; NULL when there is no room. */
 static void *pool_take(struct pool *b, jm_plan *p, const struct jm_step *s, unsigned forms,
-                       size_t bytes, uint32_t last_barrier, uint32_t last_use)
+                       size_t bytes, uint32_t last_meeting, uint32_t last_use)
 {
     for (uint32_t i = 0; i < b->n; i++) {
         if (b->at[i].cols == s->node.cols && b->at[i].rows == s->node.rows &&
-            b->at[i].forms == forms && b->at[i].free_after < last_barrier) {
+            b->at[i].forms == forms && b->at[i].free_after < last_meeting) {
             b->at[i].free_after = last_use;
             return b->at[i].buffer;
         }
@@ -81,67 +85,6 @@ static void find_last_uses(const jm_graph *g, uint32_t *last)
         last[g->outputs[i]] = UINT32_MAX;
 }
 
-/* Entries run at different times: none finds anything of another in work. */
-static bool starts_entry(const jm_plan *p, uint32_t i)
-{
-    return i == 0 || p->steps[i].node.entry != p->steps[i - 1].node.entry;
-}
-
-/* Each thread makes the same rows of these, whatever the op. */
-static bool is_by_rows(const struct jm_step *s)
-{
-    return s->node.op != JM_OP_LINEAR && s->node.op != JM_OP_ATTENTION &&
-           s->node.op != JM_OP_ATTEND_RUN && !s->by_columns;
-}
-
-/* Whether input k of s, made since the last barrier, can be read without one: when the thread that
- * reads it is the one that made it. The queries of an attention are read behind its own barrier. */
-static bool is_own(const jm_plan *p, const struct jm_step *s, uint32_t k)
-{
-    const struct jm_step *from = &p->steps[s->node.in[k]];
-    switch (s->node.op) {
-    case JM_OP_ATTENTION:
-        return k == 0 || (is_by_rows(from) && from->node.rows == JM_ROWS_ALL);
-    case JM_OP_ATTEND_RUN:
-        return k == 0;
-    case JM_OP_GATHER_ROWS:
-        return false;
-    default:
-        if (s->by_columns)
-            return from->node.op == JM_OP_LINEAR && from->node.times == 1;
-        return is_by_rows(s) && is_by_rows(from) && from->node.rows == s->node.rows;
-    }
-}
-
-static void place_barriers(jm_plan *p)
-{
-    uint32_t last_barrier = 0;
-    for (uint32_t i = 0; i < p->n_steps; i++) {
-        struct jm_step *s = &p->steps[i];
-        const uint32_t *in = s->node.in;
-        if (starts_entry(p, i))
-            last_barrier = i;
-        s->by_columns = s->node.op == JM_OP_SWIGLU && p->steps[in[0]].node.op == JM_OP_LINEAR &&
-                        p->steps[in[1]].node.op == JM_OP_LINEAR;
-        for (uint32_t k = 0; k < s->node.n_in; k++) {
-            if (in[k] >= last_barrier && !is_own(p, s, k))
-                s->barrier_before = true;
-        }
-        if (s->barrier_before || s->node.op == JM_OP_ATTENTION || s->node.op == JM_OP_ATTEND_RUN)
-            last_barrier = i; /* attention meets within */
-    }
-}
-
-/* For the weights that a thread asks for while it waits. */
-static void find_linears(jm_plan *p)
-{
-    for (uint32_t i = p->n_steps; i-- > 0;) {
-        struct jm_step *s = &p->steps[i];
-        bool last = i + 1 == p->n_steps || s[1].node.entry != s->node.entry;
-        s->next_linear = s->node.op == JM_OP_LINEAR ? i : last ? p->n_steps : s[1].next_linear;
-    }
-}
-
 /* Whether no node but `reader`, the last one, reads value v: another thread might still do so. */
 static bool only_reader(const jm_plan *p, uint32_t reader, jm_value v)
 {
@@ -164,10 +107,10 @@ static float *take_over(struct pool *b, const jm_plan *p, uint32_t i, const uint
         last[s->node.in[0]] != i || !only_reader(p, i, s->node.in[0]))
         return NULL;
     for (uint32_t k = 0; k < b->n; k++) {
-        if (b->at[k].buffer == from->out)
+        if (b->at[k].buffer == from->out.f)
             b->at[k].free_after = last[i];
     }
-    return from->out;
+    return from->out.f;
 }
 
 static void *cut(uint8_t *at, size_t *used, size_t bytes)
@@ -177,45 +120,64 @@ static void *cut(uint8_t *at, size_t *used, size_t bytes)
     return piece;
 }
 
-/* Lays the quantised forms of rows * cols = cells values one behind the other from `at` on; returns
- * their bytes. at NULL: only that. */
-static size_t lay_forms(struct jm_step *s, size_t rows, size_t cells, uint8_t *at)
+/* Lays some forms of n values, whole rows, one behind the other from `at` on; returns their
+ * bytes. at NULL: only that. */
+static size_t lay_forms(unsigned forms, size_t n, uint8_t *at, struct jm_forms *out)
 {
-    const size_t blocks = rows * (s->node.cols / BLOCK), halves = rows * (s->node.cols / 16);
+    const size_t blocks = n / BLOCK, halves = n / 16;
     size_t used = 0;
-    if (s->quantise) {
-        s->q = cut(at, &used, cells);
-        s->d = cut(at, &used, blocks * sizeof *s->d);
-        s->sum = cut(at, &used, blocks * sizeof *s->sum);
+    if (forms & VALUES)
+        out->f = cut(at, &used, n * sizeof *out->f);
+    if (forms & ROUNDED) {
+        out->q = cut(at, &used, n);
+        out->d = cut(at, &used, blocks * sizeof *out->d);
+        out->sum = cut(at, &used, blocks * sizeof *out->sum);
     }
-    if (s->k_sums) {
-        s->dsum = cut(at, &used, blocks * sizeof *s->dsum);
-        s->sum16 = cut(at, &used, halves * sizeof *s->sum16);
+    if (forms & SUMS) {
+        out->dsum = cut(at, &used, blocks * sizeof *out->dsum);
+        out->sum16 = cut(at, &used, halves * sizeof *out->sum16);
     }
-    if (s->quantise16) {
-        s->q16 = cut(at, &used, cells * sizeof *s->q16);
-        s->d16 = cut(at, &used, blocks * sizeof *s->d16);
+    if (forms & ROUNDED16) {
+        out->q16 = cut(at, &used, n * sizeof *out->q16);
+        out->d16 = cut(at, &used, blocks * sizeof *out->d16);
     }
     return used;
 }
 
-static jm_status take_step(jm_plan *p, uint32_t i, struct pool *pool, uint32_t last_barrier,
+/* A row for each thread, with a cache line between two. */
+static bool take_copies(jm_plan *p, struct jm_step *s, struct pool *pool, uint32_t last_meeting,
+                        uint32_t last_use)
+{
+    const unsigned forms = integers_of(s) | (s->rounded ? 0u : VALUES);
+    size_t bytes;
+    s->copy_bytes = lay_forms(forms, s->node.cols, NULL, &s->copy) + 64;
+    if (!jm_mul_size(s->copy_bytes, jm_team_size(p->dev->team), &bytes))
+        return false;
+    uint8_t *at = pool_take(pool, p, s, forms | COPIES, bytes, last_meeting, last_use);
+    return at && lay_forms(forms, s->node.cols, at, &s->copy) > 0;
+}
+
+static jm_status take_step(jm_plan *p, uint32_t i, struct pool *pool, uint32_t last_meeting,
                            const uint32_t *last, jm_err *err)
 {
     struct jm_step *s = &p->steps[i];
-    size_t cells, rows = s->node.rows == JM_ROWS_GATHERED
-                             ? jm_deal_gathered_rows(jm_team_size(p->dev->team), &p->lim)
-                             : jm_cpu_most_rows(p, s->node.rows);
+    const unsigned integers = integers_of(s);
+    size_t cells, bytes,
+        rows = s->node.rows == JM_ROWS_GATHERED
+                   ? jm_deal_gathered_rows(jm_team_size(p->dev->team), &p->lim)
+                   : jm_cpu_most_rows(p, s->node.rows);
     /* Forms of a value take less than two such buffers more: no sum of sizes overflows below. */
     bool ok = jm_mul_size(rows, s->node.cols, &cells) && cells <= SIZE_MAX / 64 &&
-              jm_mul_size(cells, 4, &s->out_bytes);
-    if (ok && !(s->out = take_over(pool, p, i, last)))
-        ok = (s->out = pool_take(pool, p, s, 0, s->out_bytes, last_barrier, last[i])) != NULL;
-    if (ok && forms_of(s)) {
-        uint8_t *forms = pool_take(pool, p, s, forms_of(s), lay_forms(s, rows, cells, NULL),
-                                   last_barrier, last[i]);
-        ok = forms && lay_forms(s, rows, cells, forms) > 0;
+              jm_mul_size(cells, sizeof *s->out.f, &bytes);
+    if (ok && !s->rounded && !(s->out.f = take_over(pool, p, i, last)))
+        ok = (s->out.f = pool_take(pool, p, s, VALUES, bytes, last_meeting, last[i])) != NULL;
+    if (ok && integers) {
+        bytes = lay_forms(integers, cells, NULL, &s->out);
+        uint8_t *at = pool_take(pool, p, s, integers, bytes, last_meeting, last[i]);
+        ok = at && lay_forms(integers, cells, at, &s->out) > 0;
     }
+    if (ok && s->copied)
+        ok = take_copies(p, s, pool, last_meeting, last[i]);
     return ok ? JM_OK
               : jm_fail(err, JM_ENOMEM, "plan: no memory for %zu rows of %u values", rows,
                         s->node.cols);
@@ -223,18 +185,19 @@ static jm_status take_step(jm_plan *p, uint32_t i, struct pool *pool, uint32_t l
 
 static jm_status take_buffers(jm_plan *p, const jm_graph *g, jm_err *err)
 {
-    uint32_t n = g->n_nodes, last_barrier = 0;
+    uint32_t n = g->n_nodes, last_meeting = 0;
     uint32_t *last = calloc(n, sizeof *last);
-    struct pool pool = { .at = calloc(n, 2 * sizeof *pool.at) };
+    struct pool pool = { .at = calloc(n, 3 * sizeof *pool.at) };
     jm_status st = JM_OK;
     if (!last || !pool.at)
         st = jm_fail(err, JM_ENOMEM, "plan: out of memory");
     if (st == JM_OK)
         find_last_uses(g, last);
     for (uint32_t i = 0; i < n && st == JM_OK; i++) {
-        if (p->steps[i].barrier_before || starts_entry(p, i))
-            last_barrier = i;
-        st = take_step(p, i, &pool, last_barrier, last, err);
+        const struct jm_step *s = &p->steps[i];
+        if ((s->meet_before && s->meet_before_one_row) || jm_cpu_starts_entry(p, i))
+            last_meeting = i;
+        st = take_step(p, i, &pool, last_meeting, last, err);
     }
     free(last);
     free(pool.at);
@@ -455,8 +418,7 @@ static jm_status lay_out(jm_plan *p, const jm_graph *g, jm_err *err)
             p->cache_bytes += p->memory.bytes - before;
     }
     if (st == JM_OK) {
-        place_barriers(p);
-        find_linears(p);
+        jm_cpu_cut(p);
         st = take_buffers(p, g, err);
     }
     if (st == JM_OK)

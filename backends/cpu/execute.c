@@ -85,16 +85,21 @@ static void meet(const jm_plan *p, const struct jm_step *s, const struct part *w
     jm_cpu_meet(p, w->m, ahead);
 }
 
+/* The integers of n values that stand at y as f32. */
+static void round_values(const struct jm_cpu_kernels *k, const struct jm_forms *y, uint32_t n)
+{
+    if (y->q)
+        k->quantise(y->f, n, y->q, y->d, y->sum);
+    if (y->dsum)
+        jm_cpu_sums(y->q, y->d, y->sum, n, y->dsum, y->sum16);
+    if (y->q16)
+        k->quantise16(y->f, n, y->q16, y->d16);
+}
+
 void jm_cpu_quantise_part(jm_plan *p, struct jm_step *s, uint32_t r, uint32_t from, uint32_t to)
 {
-    size_t at = (size_t)r * s->node.cols + from, block = at / BLOCK;
-    if (s->quantise)
-        p->dev->kernels->quantise(s->out + at, to - from, s->q + at, s->d + block, s->sum + block);
-    if (s->k_sums)
-        jm_cpu_sums(s->q + at, s->d + block, s->sum + block, to - from, s->dsum + block,
-                    s->sum16 + 2 * block);
-    if (s->quantise16)
-        p->dev->kernels->quantise16(s->out + at, to - from, s->q16 + at, s->d16 + block);
+    struct jm_forms y = jm_forms_at(&s->out, (size_t)r * s->node.cols + from);
+    round_values(p->dev->kernels, &y, to - from);
 }
 
 /* A token's row of the table. */
@@ -108,79 +113,120 @@ static void embed(const jm_plan *p, const struct jm_node *n, uint32_t token, flo
         jm_format_decode(n->w.format, row, y, n->cols);
 }
 
-/* Steps whose rows are independent: each thread has some rows. */
-static void run_rows(jm_plan *p, struct jm_step *s, struct share rows)
+static void *moved(void *p, size_t bytes)
 {
-    const struct jm_node *n = &s->node;
-    const struct jm_cpu_kernels *k = p->dev->kernels;
-    const struct jm_step *a = &p->steps[n->in[0]], *b = &p->steps[n->in[1]];
-    size_t cols = n->cols, in_cols = a->node.cols;
-    for (uint32_t r = rows.from; r < rows.to; r++) {
-        const float *x = a->out + r * in_cols, *x2 = b->out + r * cols;
-        float *y = s->out + r * cols;
-        switch (n->op) {
-        case JM_OP_EMBED:
-            embed(p, n, p->batch->token[r], y);
-            break;
-        case JM_OP_RMS_NORM:
-            for (uint32_t at = 0; at < n->cols; at += n->part)
-                k->rms_norm(x + at, n->w.data, n->eps, y + at, n->part);
-            break;
-        case JM_OP_ROPE:
-            for (uint32_t at = 0; at < n->cols; at += n->head_dim)
-                k->rope(x + at, s->rope + (size_t)p->batch->pos[batch_row(p, s, r)] * n->head_dim,
-                        n->head_dim, y + at);
-            break;
-        case JM_OP_SWIGLU:
-            k->swiglu(x, x2, y, cols);
-            break;
-        case JM_OP_ADD:
-            k->add(x, x2, y, cols);
-            break;
-        case JM_OP_GATHER_ROWS:
-            memcpy(y, a->out + p->batch->gather[r] * cols, cols * sizeof *y);
-            break;
-        case JM_OP_ARGMAX:
-            ((int32_t *)(void *)s->out)[r] = k->argmax(x, (uint32_t)in_cols);
-            break;
-        default:
-            break;
-        }
-        jm_cpu_quantise_part(p, s, r, 0, n->cols);
+    return p ? (char *)p + bytes : NULL;
+}
+
+/* Row r of a step's result from a column on, where member m makes it and finds it. */
+static struct jm_forms row_at(const jm_plan *p, const struct jm_step *s, uint32_t m, size_t r,
+                              size_t column)
+{
+    if (!p->one_row || !s->copied)
+        return jm_forms_at(&s->out, r * s->node.cols + column);
+    const struct jm_forms *c = &s->copy;
+    size_t at = m * s->copy_bytes;
+    struct jm_forms own = { .f = moved(c->f, at),
+                            .q = moved(c->q, at),
+                            .d = moved(c->d, at),
+                            .sum = moved(c->sum, at),
+                            .dsum = moved(c->dsum, at),
+                            .sum16 = moved(c->sum16, at),
+                            .q16 = moved(c->q16, at),
+                            .d16 = moved(c->d16, at) };
+    return jm_forms_at(&own, column);
+}
+
+/* n values of a norm or of SwiGLU of which only integers are read. row: this thread's, for a set
+ * that makes them one after the other. */
+static void make_rounded(const struct jm_cpu_kernels *k, const struct jm_node *n, const float *x,
+                         const float *x2, struct jm_forms *y, uint32_t cols, float *row)
+{
+    bool norm = n->op == JM_OP_RMS_NORM;
+    if (norm && k->norm_round) {
+        k->norm_round(x, n->w.data, n->eps, cols, y);
+    } else if (!norm && k->swiglu_round) {
+        k->swiglu_round(x, x2, cols, y);
+    } else {
+        y->f = row;
+        if (norm)
+            k->rms_norm(x, n->w.data, n->eps, row, cols);
+        else
+            k->swiglu(x, x2, row, cols);
+        round_values(k, y, cols);
     }
 }
 
-/* The rows for which a thread makes its columns. */
+/* Columns c of row r, of a step whose rows are independent. x, x2, y: from the first of them on. */
+static void make_values(const jm_plan *p, const struct jm_step *s, uint32_t r, struct share c,
+                        const float *x, const float *x2, float *y)
+{
+    const struct jm_node *n = &s->node;
+    const struct jm_cpu_kernels *k = p->dev->kernels;
+    const uint32_t cols = c.to - c.from;
+    switch (n->op) {
+    case JM_OP_EMBED:
+        embed(p, n, p->batch->token[r], y);
+        break;
+    case JM_OP_RMS_NORM:
+        for (uint32_t at = 0; at < cols; at += n->part)
+            k->rms_norm(x + at, n->w.data, n->eps, y + at, n->part);
+        break;
+    case JM_OP_ROPE:
+        for (uint32_t at = 0; at < cols; at += n->head_dim)
+            k->rope(x + at, s->rope + (size_t)p->batch->pos[batch_row(p, s, r)] * n->head_dim,
+                    n->head_dim, y + at);
+        break;
+    case JM_OP_SWIGLU:
+        k->swiglu(x, x2, y, cols);
+        break;
+    case JM_OP_ADD:
+        k->add(x, x2, y, cols);
+        break;
+    case JM_OP_GATHER_ROWS:
+        memcpy(y, x, cols * sizeof *y);
+        break;
+    case JM_OP_ARGMAX:
+        *(int32_t *)(void *)y = k->argmax(x, p->steps[n->in[0]].node.cols);
+        break;
+    default:
+        break;
+    }
+}
+
+static void make_row(jm_plan *p, struct jm_step *s, const struct part *w, uint32_t r,
+                     struct share c)
+{
+    const struct jm_node *n = &s->node;
+    const float *x[2] = { NULL };
+    uint32_t from = n->op == JM_OP_GATHER_ROWS ? p->batch->gather[r] : r;
+    for (uint32_t k = 0; k < n->n_in; k++)
+        x[k] = row_at(p, &p->steps[n->in[k]], w->m, from, c.from).f;
+    struct jm_forms y = row_at(p, s, w->m, r, c.from);
+    if (s->rounded) {
+        make_rounded(p->dev->kernels, n, x[0], x[1], &y, c.to - c.from, p->scratch[w->m]);
+    } else {
+        make_values(p, s, r, c, x[0], x[1], y.f);
+        round_values(p->dev->kernels, &y, c.to - c.from);
+    }
+}
+
+/* All rows of which a thread makes its columns. */
 static struct share column_rows(const jm_plan *p, const struct jm_step *s, const struct part *w)
 {
     return w->alone ? w->share[s->node.rows]
                     : (struct share){ .from = 0, .to = rows_of(s, p->batch) };
 }
 
-static void run_columns(jm_plan *p, struct jm_step *s, const struct part *w)
+/* A thread's part of a step whose rows are independent. */
+static void run_rows(jm_plan *p, struct jm_step *s, const struct part *w)
 {
-    const float *gate = p->steps[s->node.in[0]].out, *up = p->steps[s->node.in[1]].out;
-    struct share c = columns_of(p, s->node.cols, w), rows = column_rows(p, s, w);
-    for (uint32_t r = rows.from; r < rows.to && c.from < c.to; r++) {
-        size_t at = (size_t)r * s->node.cols + c.from;
-        p->dev->kernels->swiglu(gate + at, up + at, s->out + at, c.to - c.from);
-        jm_cpu_quantise_part(p, s, r, c.from, c.to);
-    }
-}
-
-/* Row r and those behind it, as the weight wants them. */
-static struct jm_acts acts_from(const struct jm_step *in, uint32_t cols, size_t r)
-{
-    size_t at = r * cols, block = at / BLOCK;
-    return (struct jm_acts){ .f = in->out + at,
-                             .q = in->q ? in->q + at : NULL,
-                             .d = in->d ? in->d + block : NULL,
-                             .sum = in->sum ? in->sum + block : NULL,
-                             .dsum = in->dsum ? in->dsum + block : NULL,
-                             .sum16 = in->sum16 ? in->sum16 + 2 * block : NULL,
-                             .q16 = in->q16 ? in->q16 + at : NULL,
-                             .d16 = in->d16 ? in->d16 + block : NULL,
-                             .cols = cols };
+    bool whole = !s->by_columns;
+    struct share c = whole ? (struct share){ .to = s->node.cols } : columns_of(p, s->node.cols, w);
+    struct share rows =
+        whole && !(p->one_row && s->copied) ? w->share[s->node.rows] : column_rows(p, s, w);
+    for (uint32_t r = rows.from; r < rows.to && c.from < c.to; r++)
+        make_row(p, s, w, r, c);
 }
 
 static void run_linear(jm_plan *p, struct jm_step *s, const struct part *w)
@@ -188,10 +234,18 @@ static void run_linear(jm_plan *p, struct jm_step *s, const struct part *w)
     const struct jm_node *n = &s->node;
     struct share c = columns_of(p, n->w.rows, w), rows = column_rows(p, s, w);
     struct share g = groups_of(p, s, w);
-    size_t first = (size_t)rows.from * n->times; /* inputs that stand side by side in a row */
-    uint32_t many = (rows.to - rows.from) * n->times;
-    struct jm_acts x = acts_from(&p->steps[n->in[0]], n->w.cols, first);
-    float *y = s->out + first * n->w.rows;
+    uint32_t many = (rows.to - rows.from) * n->times; /* inputs stand side by side in a row */
+    const struct jm_forms in = row_at(p, &p->steps[n->in[0]], w->m, rows.from, 0);
+    const struct jm_acts x = { .f = in.f,
+                               .q = in.q,
+                               .d = in.d,
+                               .sum = in.sum,
+                               .dsum = in.dsum,
+                               .sum16 = in.sum16,
+                               .q16 = in.q16,
+                               .d16 = in.d16,
+                               .cols = n->w.cols };
+    float *y = s->out.f + (size_t)rows.from * n->times * n->w.rows;
     if (g.from >= g.to || many == 0)
         return;
     p->dev->kernels->linear(&s->w, &x, many, y, n->w.rows, g.from, g.to, p->scratch[w->m]);
@@ -301,34 +355,50 @@ static void attend(const jm_plan *p, const struct jm_step *s, uint32_t r, uint32
         kernels->attend(q, per_kv, k, v, n->head_dim, seen, n->scale, scratch, out);
 }
 
+/* Keys and values of all new rows, which a thread has made whole, or of which it has made some
+ * heads. */
+static void append_all(const jm_plan *p, const struct jm_step *s, const struct part *w)
+{
+    const struct jm_node *n = &s->node;
+    const struct jm_batch *b = p->batch;
+    const uint32_t kv = n->n_kv_heads, dim = n->head_dim;
+    const float *k = p->steps[n->in[1]].out.f, *v = p->steps[n->in[2]].out.f;
+    bool heads = s->by_columns && !w->alone;
+    struct share h =
+        heads ? share_of(kv, w->m, jm_team_size(p->dev->team)) : (struct share){ .to = kv };
+    struct share rows = heads ? (struct share){ .to = b->n_rows } : w->share[JM_ROWS_ALL];
+    for (uint32_t r = rows.from; r < rows.to; r++) {
+        for (uint32_t i = h.from; i < h.to; i++) {
+            size_t at = ((size_t)r * kv + i) * dim;
+            append(p, s, (size_t)b->slot[r] * kv + i, b->pos[r], k + at, v + at);
+        }
+    }
+}
+
 /* Keys and values go into the caches first, all of them, since a row attends to earlier rows of
- * its own batch. Then every (row, key/value head) is a task of its own. */
+ * its own batch. Then every (key/value head, row) is a task of its own; by columns, those of its
+ * own heads are a thread's. */
 static void run_attention(jm_plan *p, struct jm_step *s, const struct part *w)
 {
-    const struct jm_batch *b = p->batch;
     const struct jm_node *n = &s->node;
-    uint32_t kv = n->n_kv_heads, per_kv = n->n_heads / kv, dim = n->head_dim, wide = per_kv * dim;
-    const float *q = p->steps[n->in[0]].out, *k = p->steps[n->in[1]].out;
-    const float *v = p->steps[n->in[2]].out;
-    struct share new = w->share[JM_ROWS_ALL], rows = w->share[n->rows];
-    for (uint32_t t = new.from *kv; t < new.to *kv; t++) {
-        uint32_t r = t / kv, h = t % kv;
-        append(p, s, (size_t)b->slot[r] * kv + h, b->pos[r], k + (size_t)t * dim,
-               v + (size_t)t * dim);
-    }
-    meet(p, s, w);
-    struct share tasks = w->alone ? (struct share){ .from = rows.from * kv, .to = rows.to * kv }
-                                  : share_of(rows_of(s, b) * kv, w->m, jm_team_size(p->dev->team));
+    const uint32_t kv = n->n_kv_heads, wide = n->n_heads / kv * n->head_dim;
+    const struct share rows = column_rows(p, s, w);
+    const uint32_t many = rows.to - rows.from;
+    append_all(p, s, w);
+    if (!s->by_columns)
+        meet(p, s, w);
+    struct share tasks = w->alone ? (struct share){ .to = many * kv }
+                                  : share_of(many * kv, w->m, jm_team_size(p->dev->team));
     for (uint32_t t = tasks.from; t < tasks.to; t++) {
-        uint32_t r = batch_row(p, s, t / kv), h = t % kv;
+        uint32_t r = rows.from + t % many, h = t / many, row = batch_row(p, s, r);
         if (t + 1 < tasks.to) {
-            uint32_t r1 = batch_row(p, s, (t + 1) / kv);
-            size_t next = head_at(p, n, r1, (t + 1) % kv);
-            prefetch_head(p, s, next, b->pos[r1] + 1);
+            uint32_t next = batch_row(p, s, rows.from + (t + 1) % many);
+            prefetch_head(p, s, head_at(p, n, next, (t + 1) / many), p->batch->pos[next] + 1);
         }
-        attend(p, s, r, h, q + (size_t)t * wide, p->scratch[w->m], s->out + (size_t)t * wide);
+        size_t at = ((size_t)r * kv + h) * wide;
+        attend(p, s, row, h, p->steps[n->in[0]].out.f + at, p->scratch[w->m], s->out.f + at);
         if (wide % BLOCK == 0)
-            jm_cpu_quantise_part(p, s, t / kv, h * wide, (h + 1) * wide);
+            jm_cpu_quantise_part(p, s, r, h * wide, (h + 1) * wide);
     }
 }
 
@@ -394,18 +464,16 @@ static void run_member(void *arg, uint32_t m)
         struct share rows = w.share[s->node.rows];
         if (s->node.entry != p->batch->entry)
             continue;
-        if (s->barrier_before)
+        if (p->one_row ? s->meet_before_one_row : s->meet_before)
             meet(p, s, &w);
         if (s->node.op == JM_OP_LINEAR)
             run_linear(p, s, &w);
         else if (s->node.op == JM_OP_ATTENTION)
             run_attention(p, s, &w);
-        else if (s->by_columns)
-            run_columns(p, s, &w);
         else if (jm_cpu_picture_runs(s))
             jm_cpu_picture_run(p, s, rows.from, rows.to, runs_for(&w), m);
         else
-            run_rows(p, s, rows);
+            run_rows(p, s, &w);
         quantise_late(p, s, &w);
         if (p->profile)
             jm_cpu_profile_step(p, i, m);
@@ -447,6 +515,7 @@ jm_status jm_cpu_execute(jm_plan *p, const struct jm_batch *in, jm_err *err)
                         .row_cost = p->row_cost,
                         .least_rows = p->weight_bytes <= CACHED_BYTES ? CACHED_ROWS : MEMORY_ROWS,
                     });
+    p->one_row = !p->by_rows && in->n_rows == 1;
     p->given = in;
     p->batch = p->by_rows ? &p->deal.batch : in;
     jm_cpu_picture_begin(p);
@@ -470,7 +539,7 @@ jm_status jm_cpu_fetch(jm_plan *p, uint32_t out, uint32_t first, uint32_t n, voi
         size_t from = p->by_rows && p->deal.moved && first + r < rows_of(s, p->batch)
                           ? at[first + r]
                           : first + r;
-        memcpy((char *)dst + r * row, (const char *)s->out + from * row, row);
+        memcpy((char *)dst + r * row, (const char *)s->out.f + from * row, row);
     }
     return JM_OK;
 }

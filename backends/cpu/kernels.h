@@ -34,6 +34,18 @@ struct jm_acts {
     uint32_t cols;
 };
 
+/* The same to be written: rows of a value as those that read it take it. NULL: nobody does. */
+struct jm_forms {
+    float *f;
+    int8_t *q;
+    float *d;
+    int32_t *sum;
+    float *dsum;
+    int32_t *sum16;
+    int16_t *q16;
+    float *d16;
+};
+
 /* f32 that a linear of so many columns wants to work in: of each column 10 (the reference's decoded
  * weights), or of a slice of JM_SLICE columns 96 (a panel and rows of activations on AVX-512). */
 enum { JM_SLICE = 2048, JM_SLICE_SCRATCH = 96, JM_COLUMN_SCRATCH = 10, JM_SCRATCH_ALIGN = 16 };
@@ -113,6 +125,13 @@ typedef int32_t jm_argmax_fn(const float *x, uint32_t n);
 typedef void jm_quantise_fn(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum);
 typedef void jm_quantise16_fn(const float *x, uint32_t cols, int16_t *q, float *d);
 
+/* rms_norm and swiglu, rounded to all integers that y has, as quantise, quantise16 and jm_cpu_sums
+ * would, bit for bit; n % 32 == 0. No f32 is written. */
+typedef void jm_norm_round_fn(const float *x, const float *w, float eps, uint32_t n,
+                              const struct jm_forms *y);
+typedef void jm_swiglu_round_fn(const float *gate, const float *up, uint32_t n,
+                                const struct jm_forms *y);
+
 struct jm_cpu_kernels {
     const char *isa;
     struct jm_pack_layout pack;
@@ -131,6 +150,8 @@ struct jm_cpu_kernels {
     jm_argmax_fn *argmax;
     jm_quantise_fn *quantise;
     jm_quantise16_fn *quantise16; /* NULL unless pack.f16 is JM_PACK_I16 */
+    jm_norm_round_fn *norm_round; /* NULL: one after the other */
+    jm_swiglu_round_fn *swiglu_round;
 };
 
 /* What the k-quants want besides, from one row of q and d: see jm_acts. */
@@ -152,9 +173,11 @@ void jm_avx512_linear_row(const struct jm_packed *w, const struct jm_acts *x, fl
 /* Of JM_PACK_STQ, with AVX-512 VBMI. */
 jm_linear_fn jm_avx512_linear_stq;
 
-/* AVX-512's over Q8_0; and what all its attentions share: scores [n] become exp(score - top), up to
- * a multiple of 16, and the result is one over their sum. */
+/* AVX-512's over Q8_0; of more heads than JM_ATTEND_HEADS over F32; and what those of few share:
+ * scores [n] become exp(score - top), up to a multiple of 16; the result is one over their sum. */
 jm_attend8_fn jm_avx512_attend8;
+void jm_avx512_attend_many(const float *q, uint32_t n_heads, const float *k, const float *v,
+                           uint32_t dim, uint32_t n, float scale, float *out);
 float jm_avx512_soften(float *scores, uint32_t n, float top);
 
 /* Those of the other architecture are not in the build. */

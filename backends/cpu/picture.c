@@ -287,9 +287,9 @@ static void run_row(const jm_plan *p, const struct jm_step *s, uint32_t r)
 {
     const struct jm_node *n = &s->node;
     size_t cols = n->cols;
-    float *y = s->out + r * cols;
+    float *y = s->out.f + r * cols;
     const float *x = n->op == JM_OP_INPUT ? p->batch->input[n->number] + r * cols
-                                          : p->steps[n->in[0]].out + r * cols;
+                                          : p->steps[n->in[0]].out.f + r * cols;
     switch (n->op) {
     case JM_OP_INPUT:
         memcpy(y, x, cols * sizeof *y);
@@ -307,7 +307,7 @@ static void run_row(const jm_plan *p, const struct jm_step *s, uint32_t r)
         p->dev->kernels->gelu(x, y, cols);
         break;
     case JM_OP_ADD_RUN: {
-        const float *each = p->steps[n->in[1]].out + p->run_of[r] * cols;
+        const float *each = p->steps[n->in[1]].out.f + p->run_of[r] * cols;
         p->dev->kernels->add(x, each, y, cols);
         break;
     }
@@ -375,8 +375,8 @@ static void lay_out_head(const jm_plan *p, const struct jm_step *s, const struct
     size_t from = ((size_t)u->slot * n->n_kv_heads + h) * p->head_positions * dim;
     size_t width = (size_t)n->n_kv_heads * dim, blocks = ((size_t)u->prefix + block - 1) / block;
     float *kr = p->run_k + u->at + h * u->head, *vr = p->run_v + u->at + h * u->head;
-    const float *k = p->steps[n->in[1]].out + u->first * width + (size_t)h * dim;
-    const float *v = p->steps[n->in[2]].out + u->first * width + (size_t)h * dim;
+    const float *k = p->steps[n->in[1]].out.f + u->first * width + (size_t)h * dim;
+    const float *v = p->steps[n->in[2]].out.f + u->first * width + (size_t)h * dim;
     if (p->lim.kv_format == JM_Q8_0) {
         struct jm_kv8 c = jm_cpu_kv8(s, from);
         decode8(&c, u->prefix, dim, block, kr, vr);
@@ -405,11 +405,11 @@ static void attend_task(jm_plan *p, struct jm_step *s, const struct run *u, uint
     size_t wide = (size_t)per_kv * dim, at = (size_t)(u->first + row) * n->cols + h * wide;
     float *q = p->scratch[m], *out = q + ATTEND_ROWS * wide, *scores = out + ATTEND_ROWS * wide;
     for (uint32_t r = 0; r < rows; r++)
-        memcpy(q + r * wide, p->steps[n->in[0]].out + at + (size_t)r * n->cols, wide * sizeof *q);
+        memcpy(q + r * wide, p->steps[n->in[0]].out.f + at + (size_t)r * n->cols, wide * sizeof *q);
     p->dev->kernels->attend(q, rows * per_kv, p->run_k + u->at + h * u->head,
                             p->run_v + u->at + h * u->head, dim, seen, n->scale, scores, out);
     for (uint32_t r = 0; r < rows; r++)
-        memcpy(s->out + at + (size_t)r * n->cols, out + r * wide, wide * sizeof *q);
+        memcpy(s->out.f + at + (size_t)r * n->cols, out + r * wide, wide * sizeof *q);
 }
 
 /* Whether a thread does the next task of those that all share, or of its own. */

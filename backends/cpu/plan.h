@@ -17,22 +17,20 @@ struct jm_device {
 /* What one node needs at run time besides itself. */
 struct jm_step {
     struct jm_node node;
-    struct jm_packed w;   /* LINEAR */
-    bool barrier_before;  /* reads what another thread has written since the last barrier */
-    uint32_t next_linear; /* of its entry: itself or the first behind it; n_steps: none */
-    bool by_columns;  /* SWIGLU: each thread takes the columns that it has made of both inputs */
-    bool quantise;    /* its result feeds a quantised linear */
-    bool k_sums;      /* with quantise: it feeds one of Q4K or Q6K */
-    bool quantise16;  /* its result feeds one of JM_PACK_I16 */
-    size_t out_bytes; /* of its buffer */
-    float *out;       /* [max_rows, cols]; ARGMAX: i32 */
-    int8_t *q;        /* with quantise: see jm_acts */
-    float *d;
-    int32_t *sum;
-    float *dsum; /* with k_sums */
-    int32_t *sum16;
-    int16_t *q16; /* with quantise16 */
-    float *d16;
+    struct jm_packed w; /* LINEAR */
+    /* How it is cut among threads, and where they meet: see cut.c. */
+    bool meet_before;            /* reads what another thread has written since they met */
+    bool meet_before_one_row;    /* the same in a batch of one row */
+    bool by_columns;             /* each thread makes the columns that are its own of a linear */
+    bool copied;                 /* of a batch of one row each thread makes all, for itself */
+    bool rounded;                /* its f32 is read by nobody, and kept nowhere */
+    uint32_t next_linear;        /* of its entry: itself or the first behind it; n_steps: none */
+    bool quantise;               /* its result feeds a quantised linear */
+    bool k_sums;                 /* with quantise: it feeds one of Q4K or Q6K */
+    bool quantise16;             /* its result feeds one of JM_PACK_I16 */
+    struct jm_forms out;         /* [max_rows, cols]; ARGMAX: f is i32 */
+    struct jm_forms copy;        /* with copied: thread 0's row */
+    size_t copy_bytes;           /* from there to the next thread's */
     void *k_cache, *v_cache;     /* ATTENTION: [max_slots, n_kv_heads, head_positions, head_dim] of
                                   * lim.kv_format, of Q8_0 the levels; keys of k_block positions lie
                                   * interleaved, see kernels.h */
@@ -66,6 +64,7 @@ struct jm_plan {
     const struct jm_batch *given; /* the caller's */
     const struct jm_batch *batch; /* the same, dealt out where by_rows */
     bool by_rows;                 /* threads have whole sequences, as dealt out */
+    bool one_row;                 /* it has one row, and all threads work on that */
     struct jm_deal deal;
 
     struct jm_cpu_profile *profile; /* NULL: nothing is timed; owned */
@@ -102,6 +101,26 @@ static inline struct jm_kv8 jm_cpu_kv8(const struct jm_step *s, size_t at)
                             .dv = s->v_scale + at / 32 };
 }
 
+/* Entries run at different times: none finds anything of another in work. */
+static inline bool jm_cpu_starts_entry(const jm_plan *p, uint32_t step)
+{
+    return step == 0 || p->steps[step].node.entry != p->steps[step - 1].node.entry;
+}
+
+/* A value from number `at` of it on: a multiple of 32, unless it has no integers. */
+static inline struct jm_forms jm_forms_at(const struct jm_forms *f, size_t at)
+{
+    size_t block = at / 32;
+    return (struct jm_forms){ .f = f->f ? f->f + at : NULL,
+                              .q = f->q ? f->q + at : NULL,
+                              .d = f->d ? f->d + block : NULL,
+                              .sum = f->sum ? f->sum + block : NULL,
+                              .dsum = f->dsum ? f->dsum + block : NULL,
+                              .sum16 = f->sum16 ? f->sum16 + 2 * block : NULL,
+                              .q16 = f->q16 ? f->q16 + at : NULL,
+                              .d16 = f->d16 ? f->d16 + block : NULL };
+}
+
 /* n * m * each zeroed bytes that plan_close frees. NULL: out of memory, or too many. */
 void *jm_cpu_take(jm_plan *p, size_t n, size_t m, size_t each);
 /* Rows of a kind that a batch has at most. */
@@ -109,6 +128,15 @@ size_t jm_cpu_most_rows(const jm_plan *p, enum jm_rows rows);
 /* Columns [from, to) of row r of a step's result, both multiples of 32 or the end, as the linears
  * that read it want them. */
 void jm_cpu_quantise_part(jm_plan *p, struct jm_step *s, uint32_t r, uint32_t from, uint32_t to);
+/* Whether the kernel that multiplies with w reads integers only, not f32. */
+static inline bool jm_cpu_takes_integers(const struct jm_packed *w)
+{
+    return w->kind == JM_PACK_I16 || jm_packed_is_quantised(w);
+}
+
+/* Decides how steps are cut among threads and where these meet, once linears know how they are
+ * packed. */
+void jm_cpu_cut(jm_plan *p);
 
 jm_status jm_cpu_compile(jm_device *dev, const jm_graph *g, const struct jm_limits *lim,
                          jm_plan **out, jm_err *err);

@@ -49,16 +49,18 @@ static double weight_bytes(const struct jm_packed *w)
     return (double)w->group_bytes * w->n_groups;
 }
 
-/* A row of a step's result as its readers take it: f32, and rounded to integers besides. */
+/* A row of a step's result as its readers take it: f32, and rounded to integers, or either. Copies
+ * that threads make of one row count once: they are work that the layout needs, not the step. */
 static double row_bytes(const struct jm_step *s)
 {
-    double cols = s->node.cols, blocks = cols / BLOCK, bytes = cols * sizeof *s->out;
+    double cols = s->node.cols, blocks = cols / BLOCK;
+    double bytes = s->rounded ? 0 : cols * sizeof *s->out.f;
     if (s->quantise)
-        bytes += cols * sizeof *s->q + blocks * (sizeof *s->d + sizeof *s->sum);
+        bytes += cols * sizeof *s->out.q + blocks * (sizeof *s->out.d + sizeof *s->out.sum);
     if (s->k_sums)
-        bytes += blocks * (double)(sizeof *s->dsum + 2 * sizeof *s->sum16);
+        bytes += blocks * (double)(sizeof *s->out.dsum + 2 * sizeof *s->out.sum16);
     if (s->quantise16)
-        bytes += cols * sizeof *s->q16 + blocks * sizeof *s->d16;
+        bytes += cols * sizeof *s->out.q16 + blocks * sizeof *s->out.d16;
     return bytes;
 }
 
@@ -89,7 +91,7 @@ static void linear_work(const struct jm_step *s, const struct jm_tally *t, struc
     double rows = (double)t->rows[n->rows] * n->times, inputs = n->w.cols, outputs = n->w.rows;
     out->operations = rows * outputs * (2 * inputs + (n->bias.data != NULL));
     out->bytes = weight_bytes(&s->w) * (double)t->weight_reads +
-                 rows * (input_bytes(&s->w, inputs) + outputs * sizeof *s->out);
+                 rows * (input_bytes(&s->w, inputs) + outputs * sizeof *s->out.f);
     out->kernel = kernel_name(s->w.kind);
     out->kind = s->w.kind == JM_PACK_I16        ? JM_ROOF_I16
                 : jm_packed_is_quantised(&s->w) ? JM_ROOF_I8
@@ -113,8 +115,8 @@ static void attention_work(const jm_plan *p, const struct jm_step *s, const stru
     double rows = (double)t->rows[n->rows];
     out->operations = (double)t->seen[n->rows] * n->n_heads * 4 * (n->head_dim + 1.0);
     out->bytes = kv_bytes(p, n) * (double)(t->positions + t->rows[JM_ROWS_ALL]) +
-                 (double)t->rows[JM_ROWS_ALL] * 2 * width * sizeof *s->out + rows * row_bytes(s) +
-                 rows * n->cols * sizeof *s->out;
+                 (double)t->rows[JM_ROWS_ALL] * 2 * width * sizeof *s->out.f + rows * row_bytes(s) +
+                 rows * n->cols * sizeof *s->out.f;
 }
 
 /* The same, but that prefix and rows are read, laid out, and read again. */
@@ -125,7 +127,7 @@ static void attend_run_work(const jm_plan *p, const struct jm_step *s, const str
     double width = (double)n->n_kv_heads * n->head_dim, rows = (double)t->rows[JM_ROWS_ALL];
     out->operations = (double)t->run_seen * n->n_heads * 4 * (n->head_dim + 1.0);
     out->bytes = (double)t->run_positions * (kv_bytes(p, n) + 2 * width * 2 * sizeof(float)) +
-                 rows * row_bytes(s) + rows * n->cols * sizeof *s->out;
+                 rows * row_bytes(s) + rows * n->cols * sizeof *s->out.f;
 }
 
 /* Operations a value of a step that does the same with each. */

@@ -170,8 +170,8 @@ static jm_value attention(struct build *b, uint32_t layer, jm_value x)
     jm_value k = linear(b, layer, "attn_k", h, narrow, p->hidden);
     jm_value v = linear(b, layer, "attn_v", h, narrow, p->hidden);
     if (layer + 1 == p->layers) {
-        h = jm_gather_rows(b->g, h);
         x = jm_gather_rows(b->g, x);
+        h = norm(b, layer, "attn_norm", x, p->hidden);
     }
     jm_value q = linear(b, layer, "attn_q", h, wide, p->hidden);
     if (b->st != JM_OK)

@@ -4,12 +4,12 @@
  * A tile of R rows x G groups keeps R * G sums in registers; each weight vector is loaded and
  * widened once for all R rows. Every sum runs over k in the same order whatever the tile, so a row
  * gets the same result alone and among others. */
-#include <float.h>
 #include <immintrin.h>
 #include <math.h>
 
 #include "backends/cpu/avx512/lanes.h"
 #include "backends/cpu/avx512/panel.h"
+#include "backends/cpu/avx512/rows.h"
 #include "backends/cpu/kernels.h"
 
 INLINE void store(float *y, __m512 v, uint32_t left)
@@ -421,64 +421,6 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
     }
 }
 
-/* exp(x) for x <= 88: 2^n e^r, |r| <= ln 2 / 2, Taylor to r^7: relative error under 2e-7. Below
- * -87 the result is 0. NaN stays NaN. */
-INLINE __m512 exp_ps(__m512 x)
-{
-    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 0);
-    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
-    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
-    __m512 p = _mm512_set1_ps(1.0f / 5040);
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 720));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 120));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 24));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 6));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-    __mmask16 tiny = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-87.0f), _CMP_LT_OQ);
-    return _mm512_mask_mov_ps(_mm512_scalef_ps(p, n), tiny, _mm512_setzero_ps());
-}
-
-static void swiglu(const float *gate, const float *up, float *out, size_t n)
-{
-    const __m512 one = _mm512_set1_ps(1.0f), limit = _mm512_set1_ps(88.0f);
-    for (size_t i = 0; i < n; i += LANES) {
-        __mmask16 m = lanes_of(n - i);
-        __m512 g = _mm512_maskz_loadu_ps(m, gate + i), u = _mm512_maskz_loadu_ps(m, up + i);
-        __m512 neg = _mm512_sub_ps(_mm512_setzero_ps(), g);
-        __mmask16 huge = _mm512_cmp_ps_mask(neg, limit, _CMP_GT_OQ); /* exp would overflow */
-        __m512 e = _mm512_mask_mov_ps(exp_ps(neg), huge, _mm512_set1_ps(INFINITY));
-        _mm512_mask_storeu_ps(out + i, m,
-                              _mm512_mul_ps(_mm512_div_ps(g, _mm512_add_ps(one, e)), u));
-    }
-}
-
-/* erfc(a) = (c1 t + ... + c5 t^5) e^(-a^2) + e, |e| <= 1.5e-7, t = 1 / (1 + p a), a >= 0.
- * Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26. For x < 0 the result
- * is x / 2 erfc(-x / sqrt(2)), where nothing cancels; for x > 0 the rest of x. */
-static void gelu(const float *x, float *y, size_t n)
-{
-    static const float c[] = { 1.061405429f, -1.453152027f, 1.421413741f, -0.284496736f,
-                               0.254829592f };
-    const __m512 one = _mm512_set1_ps(1.0f), half = _mm512_set1_ps(0.5f);
-    for (size_t i = 0; i < n; i += LANES) {
-        __mmask16 m = lanes_of(n - i);
-        __m512 v = _mm512_maskz_loadu_ps(m, x + i);
-        __m512 a = _mm512_mul_ps(_mm512_abs_ps(v), _mm512_set1_ps(0.70710678f));
-        __m512 t = _mm512_div_ps(one, _mm512_fmadd_ps(a, _mm512_set1_ps(0.3275911f), one));
-        __m512 p = _mm512_set1_ps(c[0]);
-        UNROLL(4)
-        for (int k = 1; k < 5; k++)
-            p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(c[k]));
-        __m512 e = exp_ps(_mm512_sub_ps(_mm512_setzero_ps(), _mm512_mul_ps(a, a)));
-        __m512 h = _mm512_mul_ps(_mm512_mul_ps(_mm512_mul_ps(p, t), e), half);
-        __mmask16 up = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_GT_OQ);
-        h = _mm512_mask_sub_ps(h, up, one, h);
-        _mm512_mask_storeu_ps(y + i, m, _mm512_mul_ps(v, h));
-    }
-}
-
 /* 16 keys or values, from number `at` of a cache of f32 or f16 on; those not in m are zero. */
 INLINE __m512 load_kv(const void *cache, size_t at, __mmask16 m, const int half)
 {
@@ -622,7 +564,10 @@ INLINE void attend_all(const float *q, uint32_t n_heads, const void *k, const vo
 static void attend(const float *q, uint32_t n_heads, const float *k, const float *v, uint32_t dim,
                    uint32_t n, float scale, float *scores, float *out)
 {
-    attend_all(q, n_heads, k, v, dim, n, scale, scores, out, 0);
+    if (n_heads > JM_ATTEND_HEADS)
+        jm_avx512_attend_many(q, n_heads, k, v, dim, n, scale, out);
+    else
+        attend_all(q, n_heads, k, v, dim, n, scale, scores, out, 0);
 }
 
 static void attend16(const float *q, uint32_t n_heads, const uint16_t *k, const uint16_t *v,
@@ -654,91 +599,6 @@ static void to_half(const float *x, uint16_t *y, uint32_t n)
     }
 }
 
-/* ---- rows ---- */
-
-static void rms_norm(const float *x, const float *w, float eps, float *out, uint32_t n)
-{
-    __m512 s = _mm512_setzero_ps();
-    for (uint32_t i = 0; i < n; i += LANES) {
-        __m512 v = _mm512_maskz_loadu_ps(lanes_of(n - i), x + i);
-        s = _mm512_fmadd_ps(v, v, s);
-    }
-    __m512 r = _mm512_set1_ps(1.0f / sqrtf(_mm512_reduce_add_ps(s) / (float)n + eps));
-    for (uint32_t i = 0; i < n; i += LANES) {
-        __mmask16 m = lanes_of(n - i);
-        __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), r);
-        _mm512_mask_storeu_ps(out + i, m, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(m, w + i)));
-    }
-}
-
-static void rope(const float *x, const float *turn, uint32_t dim, float *out)
-{
-    uint32_t half = dim / 2;
-    for (uint32_t i = 0; i < half; i += LANES) {
-        __mmask16 m = lanes_of(half - i);
-        __m512 c = _mm512_maskz_loadu_ps(m, turn + i),
-               s = _mm512_maskz_loadu_ps(m, turn + half + i);
-        __m512 a = _mm512_maskz_loadu_ps(m, x + i), b = _mm512_maskz_loadu_ps(m, x + half + i);
-        _mm512_mask_storeu_ps(out + i, m, _mm512_fmsub_ps(a, c, _mm512_mul_ps(b, s)));
-        _mm512_mask_storeu_ps(out + half + i, m, _mm512_fmadd_ps(a, s, _mm512_mul_ps(b, c)));
-    }
-}
-
-/* Finds the largest value, then its first column. */
-static int32_t argmax(const float *x, uint32_t n)
-{
-    const __m512 low = _mm512_set1_ps(-INFINITY);
-    __m512 best = low;
-    for (uint32_t i = 0; i < n; i += LANES)
-        best =
-            _mm512_max_ps(_mm512_mask_loadu_ps(low, lanes_of(n - i), x + i), best); /* NaN loses */
-    const __m512 top = _mm512_set1_ps(_mm512_reduce_max_ps(best));
-    for (uint32_t i = 0; i < n; i += LANES) {
-        __mmask16 m = lanes_of(n - i);
-        unsigned hit = _mm512_mask_cmp_ps_mask(m, _mm512_maskz_loadu_ps(m, x + i), top, _CMP_EQ_OQ);
-        if (hit)
-            return (int32_t)i + __builtin_ctz(hit);
-    }
-    return 0;
-}
-
-static void quantise(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum)
-{
-    for (uint32_t b = 0; b < cols / BLOCK; b++, x += BLOCK, q += BLOCK) {
-        __m512 x0 = _mm512_loadu_ps(x), x1 = _mm512_loadu_ps(x + LANES);
-        __m512 a0 = _mm512_abs_ps(x0), a1 = _mm512_abs_ps(x1), top = _mm512_set1_ps(FLT_MAX);
-        int sane = _mm512_cmp_ps_mask(a0, top, _CMP_NLE_UQ) == 0 &&
-                   _mm512_cmp_ps_mask(a1, top, _CMP_NLE_UQ) == 0;
-        float largest = _mm512_reduce_max_ps(_mm512_max_ps(a0, a1));
-        __m512 inverse = _mm512_set1_ps(largest > 1e-30f && sane ? 127.0f / largest : 0.0f);
-        __mmask16 keep = sane ? 0xffff : 0;
-        __m512i i0 = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(x0, inverse));
-        __m512i i1 = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(x1, inverse));
-        _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(i0));
-        _mm_storeu_si128((__m128i *)(void *)(q + LANES), _mm512_cvtepi32_epi8(i1));
-        d[b] = sane ? largest / 127.0f : NAN;
-        sum[b] = _mm512_reduce_add_epi32(_mm512_add_epi32(i0, i1));
-    }
-}
-
-static void quantise16(const float *x, uint32_t cols, int16_t *q, float *d)
-{
-    for (uint32_t b = 0; b < cols / BLOCK; b++, x += BLOCK, q += BLOCK) {
-        __m512 x0 = _mm512_loadu_ps(x), x1 = _mm512_loadu_ps(x + LANES);
-        __m512 a0 = _mm512_abs_ps(x0), a1 = _mm512_abs_ps(x1), top = _mm512_set1_ps(FLT_MAX);
-        int sane = _mm512_cmp_ps_mask(a0, top, _CMP_NLE_UQ) == 0 &&
-                   _mm512_cmp_ps_mask(a1, top, _CMP_NLE_UQ) == 0;
-        float largest = _mm512_reduce_max_ps(_mm512_max_ps(a0, a1));
-        __m512 inverse = _mm512_set1_ps(largest > 1e-30f && sane ? 8191.0f / largest : 0.0f);
-        __mmask16 keep = sane ? 0xffff : 0;
-        __m512i i0 = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(x0, inverse));
-        __m512i i1 = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(x1, inverse));
-        _mm256_storeu_si256((__m256i *)(void *)q, _mm512_cvtepi32_epi16(i0));
-        _mm256_storeu_si256((__m256i *)(void *)(q + LANES), _mm512_cvtepi32_epi16(i1));
-        d[b] = sane ? largest / 8191.0f : NAN;
-    }
-}
-
 static void linear_vbmi(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
                         float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
 {
@@ -751,8 +611,10 @@ static void linear_vbmi(const struct jm_packed *w, const struct jm_acts *x, uint
 /* What both sets have. */
 #define SET                                                                                        \
     .attend = attend, .attend16 = attend16, .attend8 = jm_avx512_attend8, .to_half = to_half,      \
-    .from_half = from_half, .add = add, .swiglu = swiglu, .gelu = gelu, .rms_norm = rms_norm,      \
-    .rope = rope, .argmax = argmax, .quantise = quantise, .quantise16 = quantise16
+    .from_half = from_half, .add = add, .swiglu = jm_avx512_swiglu, .gelu = jm_avx512_gelu,        \
+    .rms_norm = jm_avx512_rms_norm, .rope = jm_avx512_rope, .argmax = jm_avx512_argmax,            \
+    .quantise = jm_avx512_quantise, .quantise16 = jm_avx512_quantise16,                            \
+    .norm_round = jm_avx512_norm_round, .swiglu_round = jm_avx512_swiglu_round
 
 const struct jm_cpu_kernels jm_cpu_avx512 = {
     .isa = "avx512",
