@@ -12,6 +12,7 @@ failed=0
 
 expect 0 '^usage: joulemark COMMAND' --help
 expect 2 "did you mean 'run'" rum
+expect 2 "^joulemark: no command 'benchmark'; 'joulemark --help' lists all" benchmark
 expect 0 '^commit ([0-9a-f]{12}(-dirty)?|unknown)$' version
 expect 0 'tiny-mt-f16.gguf' list
 expect 0 '^  default.ini ' list
