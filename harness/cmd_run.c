@@ -358,11 +358,10 @@ static int finish(const struct request *q, const char *suite, const struct outpu
     else
         printf("\nrecords  %s\nanswers  %.*s/RUN/samples.csv\n", csv,
                (int)(strlen(csv) - strlen(".csv")), csv);
-    if (!q->plots || !out->measured)
+    if (!q->plots || !out->measured || stopped) /* 'joulemark plot' draws them */
         return code;
     char *plots = jm_asprintf("%s/plots", q->results);
-    char *args[] = { "plot", (char *)(uintptr_t)csv, "-o", plots, "-q", NULL };
-    int drawn = plots ? jm_cmd_plot(5, args) : JM_EXIT_SYSTEM;
+    int drawn = plots ? jm_plot_results(csv, plots, true, &stopped) : JM_EXIT_SYSTEM;
     if (drawn == JM_EXIT_OK && !out->json)
         printf("plots    %s/*.png, *.svg\n", plots);
     free(plots);

@@ -306,6 +306,7 @@ static uint32_t max_samples(struct run *r)
 static jm_status meter_cost(struct run *r, jm_err *err)
 {
     phase(r, "cost of meters");
+    jm_progress_update(r->place->progress, 0);
     jm_status st = jm_meter_cost_measure(r->meters, r->place->stop, &r->load.meters, err);
     jm_progress_end(r->place->progress);
     return st;
@@ -798,8 +799,11 @@ jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *p
         jm_record_text(row->status_reason, err->text);
     jm_err why = { 0 };
     jm_status written = write_folder(&r, &why);
-    if (written != JM_OK && st == JM_OK)
+    if (written != JM_OK && st == JM_OK) { /* figures that nothing proves */
         st = jm_fail(err, written, "%s", why.text);
+        jm_record_text(row->status, "failed");
+        jm_record_text(row->status_reason, err->text);
+    }
     close_all(&r);
     return st;
 }

@@ -69,6 +69,27 @@ cmp -s "$dir/before.csv" "$dir/after.csv" || fail "full disk: the finished row i
 [ "$(grep -c 'manifest.json$' "$dir/files")" -eq 1 ] && [ "$(grep -c 'samples.csv$' "$dir/files")" -eq 1 ] ||
     fail "full disk: a part of the failed run's folder stays" "$dir/files"
 
+# Figures whose folder could not be written prove nothing.
+mkdir "$dir/blocked"
+echo >"$dir/blocked/short"
+"$bin" run --suite "$dir/short.ini" --results "$dir/blocked" --no-plots >"$dir/out" 2>&1
+[ $? -eq 4 ] && grep -q '"failed","[^"]*blocked/short' "$dir/blocked/short.csv" ||
+    fail "a run without its folder is not marked as failed" "$dir/out"
+
+# A signal while plots are drawn ends it; gnuplot is not begun again.
+mkdir "$dir/fake"
+cat >"$dir/fake/gnuplot" <<SH
+#!/bin/sh
+echo >>"$dir/begun"
+kill -TERM \$PPID
+exit 1
+SH
+chmod +x "$dir/fake/gnuplot"
+PATH=$dir/fake:$PATH "$bin" run --suite "$dir/short.ini" --results "$dir/p" >"$dir/out" 2>&1
+[ $? -eq 130 ] && [ "$(wc -l <"$dir/begun")" -eq 1 ] && grep -q '"complete"' "$dir/p/short.csv" ||
+    fail "SIGTERM while plots are drawn" "$dir/out"
+! grep -q 'gnuplot failed' "$dir/out" || fail "a plot that was interrupted is called a failure" "$dir/out"
+
 # An op that the backend lacks is named before anything is measured.
 if [ -e "$(dirname "$bin")/../lib/joulemark/libjm_remote.so" ]; then
     JM_REMOTE_LACKS=rope "$bin" run --backend remote --reference none --results "$dir/r" --no-plots \
