@@ -5,7 +5,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <dlfcn.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,16 +19,7 @@ static char *search_path(void)
     const char *env = getenv("JM_BACKEND_PATH");
     if (env && *env)
         return strdup(env);
-    char exe[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    if (n <= 0)
-        return NULL;
-    exe[n] = '\0';
-    char *slash = strrchr(exe, '/');
-    if (!slash)
-        return NULL;
-    *slash = '\0';
-    return jm_asprintf("%s/../lib/joulemark", exe);
+    return jm_beside_program("lib/joulemark");
 }
 
 static bool good_name(const char *name)

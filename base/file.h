@@ -46,6 +46,10 @@ jm_status jm_write_file(const char *path, const void *data, size_t bytes, jm_err
 /* mkdir -p. */
 jm_status jm_make_dirs(const char *path, jm_err *err);
 
+/* PREFIX/rest of a program that is PREFIX/bin/NAME: where its own files lie. malloc'd; NULL when it
+ * cannot be told. */
+char *jm_beside_program(const char *rest);
+
 /* printf into fresh memory; NULL when out of memory. The caller frees. */
 char *jm_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -285,8 +285,7 @@ static void state_memory(const jm_u1_model *m)
 {
     struct jm_plan_memory n;
     m->ops->plan_memory(m->plan, &n);
-    if (n.weights + n.caches + n.work + m->other_bytes >= JM_MEMORY_WORTH_SAYING)
-        jm_memory_line(stderr, "joulemark imagine", &n, m->other_bytes);
+    jm_memory_line(stderr, "joulemark imagine", &n, m->other_bytes);
 }
 
 static jm_status prepare(struct drawing *d, const char *model, const char *tokenizer,

@@ -98,9 +98,9 @@ static void add_meter(cJSON *group, const struct jm_meter_ops *m)
     m->close(meter);
 }
 
-static void add_files(cJSON *group, const char *suffix)
+static void add_files(cJSON *group, const char *folder, const char *suffix)
 {
-    char *share = jm_share_dir(), *dir = share ? jm_asprintf("%s/data", share) : NULL;
+    char *dir = jm_share_dir(folder);
     struct dirent **entries = NULL;
     int n = dir ? scandir(dir, &entries, NULL, alphasort) : -1;
     for (int i = 0; i < n; i++) {
@@ -111,7 +111,6 @@ static void add_files(cJSON *group, const char *suffix)
     }
     free(entries);
     free(dir);
-    free(share);
 }
 
 static cJSON *everything(void)
@@ -131,8 +130,9 @@ static cJSON *everything(void)
     const struct jm_meter_ops *const *meters = jm_meters(&n);
     for (size_t i = 0; i < n; i++)
         add_meter(group, meters[i]);
-    add_files(cJSON_AddArrayToObject(root, "models"), ".gguf");
-    add_files(cJSON_AddArrayToObject(root, "data_sets"), ".csv");
+    add_files(cJSON_AddArrayToObject(root, "models"), "data", ".gguf");
+    add_files(cJSON_AddArrayToObject(root, "data_sets"), "data", ".csv");
+    add_files(cJSON_AddArrayToObject(root, "suites"), "suites", ".ini");
     return root;
 }
 

@@ -205,8 +205,11 @@ static jm_status draw_runs(struct jm_plot_job j, const char *workload, jm_err *e
     j.suffix = suffix;
     j.t = &t;
     if (st == JM_OK) {
-        for (size_t i = 0; i < sizeof plots / sizeof plots[0] && st == JM_OK; i++)
+        for (size_t i = 0; i < sizeof plots / sizeof plots[0] && st == JM_OK; i++) {
             st = draw(&j, &plots[i], err);
+            if (j.stop && *j.stop) /* what gnuplot says of the same signal is no news */
+                st = JM_EINTERRUPTED;
+        }
         jm_table_free(&t);
     }
     free(suffix);
@@ -235,13 +238,15 @@ static jm_status draw_workloads(const struct jm_plot_job *j, const struct jm_tab
     return st;
 }
 
-static jm_status draw_all(const char *csv, const char *out, bool quiet, jm_err *err)
+static jm_status draw_all(const char *csv, const char *out, bool quiet,
+                          const volatile sig_atomic_t *stop, jm_err *err)
 {
     char dir[] = "/tmp/joulemark-plot-XXXXXX";
     const char *slash = strrchr(csv, '/');
     char *folder = out ? jm_asprintf("%s", out)
-                       : jm_asprintf("%.*s", slash ? (int)(slash - csv) + 1 : 1, slash ? csv : ".");
-    char *share = jm_share_dir(), *scripts = share ? jm_asprintf("%s/plots", share) : NULL;
+                       : jm_asprintf("%.*s", slash ? (int)(slash - csv) + (slash == csv) : 1,
+                                     slash ? csv : ".");
+    char *scripts = jm_share_dir("plots");
     struct jm_table t = { .cell = NULL };
     jm_status st = jm_table_results(csv, NULL, &t, err); /* no folder for what cannot be read */
 
@@ -249,13 +254,18 @@ static jm_status draw_all(const char *csv, const char *out, bool quiet, jm_err *
         st = jm_fail(err, JM_ENOTFOUND, "the plot scripts cannot be found; set JM_SHARE");
     if (st == JM_OK)
         st = jm_make_dirs(folder, err);
+    if (st == JM_OK && access(folder, W_OK | X_OK) != 0)
+        st = jm_fail(err, JM_EIO, "%s: cannot write there: %s", folder, strerror(errno));
     if (st == JM_OK && !mkdtemp(dir))
         st = jm_fail(err, JM_EIO, "%s: %s", dir, strerror(errno));
     else if (st == JM_OK) {
         char *data = jm_asprintf("%s/plot.dat", dir);
-        const struct jm_plot_job j = {
-            .csv = csv, .out = folder, .scripts = scripts, .data = data, .quiet = quiet
-        };
+        const struct jm_plot_job j = { .csv = csv,
+                                       .out = folder,
+                                       .scripts = scripts,
+                                       .data = data,
+                                       .quiet = quiet,
+                                       .stop = stop };
         st = data ? draw_workloads(&j, &t, err) : jm_fail(err, JM_ENOMEM, "plot: out of memory");
         if (data)
             unlink(data);
@@ -265,16 +275,26 @@ static jm_status draw_all(const char *csv, const char *out, bool quiet, jm_err *
     }
     jm_table_free(&t);
     free(folder);
-    free(share);
     free(scripts);
     return st;
+}
+
+int jm_plot_results(const char *csv, const char *out, bool quiet, const volatile sig_atomic_t *stop)
+{
+    jm_err err = { .status = JM_OK };
+    jm_status st = draw_all(csv, out, quiet, stop, &err);
+
+    if (st == JM_EINTERRUPTED)
+        fputs("joulemark plot: interrupted; 'joulemark plot RESULTS.csv' draws\n", stderr);
+    else if (st != JM_OK)
+        fprintf(stderr, "joulemark plot: %s\n", err.text);
+    return jm_exit_code(st);
 }
 
 int jm_cmd_plot(int argc, char **argv)
 {
     const char *csv = NULL, *out = NULL;
     bool quiet = false;
-    jm_err err = { .status = JM_OK };
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
@@ -296,8 +316,5 @@ int jm_cmd_plot(int argc, char **argv)
         fputs(usage, stderr);
         return JM_EXIT_USAGE;
     }
-    if (draw_all(csv, out, quiet, &err) == JM_OK)
-        return JM_EXIT_OK;
-    fprintf(stderr, "joulemark plot: %s\n", err.text);
-    return jm_exit_code(err.status);
+    return jm_plot_results(csv, out, quiet, NULL);
 }

@@ -41,13 +41,9 @@ int jm_cmd_quantize(int argc, char **argv)
         fputs(usage, stderr);
         return JM_EXIT_USAGE;
     }
-    if (!jm_format_by_name(argv[3], &to)) {
-        fprintf(stderr,
-                "joulemark quantize: no format '%s'; use F16, Q8_0, Q6_K, Q5_0, Q4_K or Q4_0\n",
-                argv[3]);
-        return JM_EXIT_USAGE;
-    }
-    jm_status st = jm_quantize_file(argv[1], argv[2], to, &q, &err);
+    jm_status st = jm_quantize_format(argv[3], &to, &err);
+    if (st == JM_OK)
+        st = jm_quantize_file(argv[1], argv[2], to, &q, &err);
     if (st == JM_OK)
         tell(&q, to);
     else

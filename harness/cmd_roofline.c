@@ -54,11 +54,15 @@ static jm_status from_suite(struct request *q, jm_err *err)
 {
     struct jm_run_config *all;
     size_t n, i = 0;
+    char *file;
     if (!q->suite != !q->run_name)
         return jm_fail(err, JM_EUSAGE, "--suite and --run go together");
     if (!q->suite)
         return JM_OK;
-    jm_status st = jm_suite_load(q->suite, &all, &n, err);
+    jm_status st = jm_find_suite(q->suite, &file, err);
+    if (st == JM_OK)
+        st = jm_suite_load(file, &all, &n, err);
+    free(file);
     if (st != JM_OK)
         return st;
     while (i < n && strcmp(all[i].name, q->run_name) != 0)

@@ -2,6 +2,7 @@
 /* joulemark run: one run from options, or the runs of a suite, one after the other. Each finished
  * run is in the CSV at once; Ctrl-C ends the current one and marks it. */
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -18,6 +20,7 @@
 #include "harness/exit_code.h"
 #include "harness/load/null_sut.h"
 #include "harness/order.h"
+#include "harness/paths.h"
 #include "harness/record/csv.h"
 #include "harness/record/json.h"
 #include "harness/stats/bootstrap.h"
@@ -35,7 +38,9 @@ static void usage(FILE *f)
     fputs(
         "usage: joulemark run [--suite FILE] [options]\n\n"
         "Measures speed, energy and quality, and adds a row a run to RESULTS/SUITE.csv.\n\n"
-        "  --suite FILE      runs listed in an INI file; without it, one run from the options\n"
+        "  --suite FILE      runs listed in an INI file, by path or by its name in 'joulemark "
+        "list';\n"
+        "                    without it, one run from the options\n"
         "  --results DIR     where records go (results)\n"
         "  --progress HOW    auto, json or none (auto: only on a terminal)\n"
         "  --no-plots        draw no plots at the end\n"
@@ -144,9 +149,9 @@ static int name_width(const struct jm_run_config *runs, size_t n)
 
 static void print_header(int name_width)
 {
-    printf("%-*s %-7s %8s %10s %10s %10s %9s %9s %8s %7s %-10s %s\n", name_width, "run", "format",
-           "MB", "queries/s", "tokens/s", "p50 ms", "p99 ms", "J/query", "quality", "of ref",
-           "tier", "valid");
+    printf("%-*s %-7s %8s %10s %10s %10s %9s %9s %8s %-7s %7s %s\n", name_width, "run", "format",
+           "MB", "queries/s", "tokens/s", "p50 ms", "p99 ms", "J/query", "quality", "", "of ref",
+           "valid");
 }
 
 /* Keys and values in another format than the workload's own. */
@@ -180,12 +185,11 @@ static void print_row(const struct jm_record *r, int name_width)
     print_number(r->latency_p99_ms, 9, 2);
     print_number(r->energy_j_per_query, 9, 3);
     print_number(r->quality_value, 8, decimals);
+    printf(" %-7s", r->quality_metric);
     print_number(r->quality_ratio * 100, 6, 1);
-    printf("%c %-10s %s", isnan(r->quality_ratio) ? ' ' : '%',
-           *r->quality_tier ? r->quality_tier : "-", *r->quality_valid ? r->quality_valid : "-");
-    if (strcmp(r->status, "complete") != 0)
-        printf("  %s: %s", r->status, r->status_reason);
-    else if (*r->status_reason)
+    bool complete = strcmp(r->status, "complete") == 0; /* why it is not goes to stderr */
+    printf("%c %s", isnan(r->quality_ratio) ? ' ' : '%', complete ? r->quality_valid : r->status);
+    if (complete && *r->status_reason)
         printf("  %s", r->status_reason);
     print_kv_note(r);
     print_notes(r);
@@ -206,14 +210,16 @@ struct output {
     const char *csv;
     cJSON *json;    /* array; NULL: print a table */
     int name_width; /* of the table */
+    bool measured;  /* some run was: there is something to draw */
 };
 
-static jm_status put_row(const struct output *out, const struct jm_record *row)
+static jm_status put_row(struct output *out, const struct jm_record *row)
 {
     jm_err why = { 0 };
     jm_status st = jm_csv_append(out->csv, row, &why);
     if (st != JM_OK)
         fprintf(stderr, "joulemark run: %s\n", why.text);
+    out->measured |= row->queries != JM_U64_EMPTY;
     if (!out->json) {
         print_row(row, out->name_width);
         return st;
@@ -228,7 +234,7 @@ static jm_status put_row(const struct output *out, const struct jm_record *row)
 
 /* The exit code of one run; *lost: its row could not be kept, the next would be lost as well. */
 static int run_next(const struct jm_run_config *c, const struct jm_run_place *place,
-                    const struct output *out, bool *lost)
+                    struct output *out, bool *lost)
 {
     struct jm_record row;
     jm_err err = { 0 };
@@ -271,11 +277,23 @@ static jm_status lay_out(const struct request *q, struct jm_run_config **runs, s
     size_t n_asked = 1;
     jm_status st = JM_OK;
     if (q->suite_file) {
-        st = jm_suite_load(q->suite_file, &asked, &n_asked, err);
+        char *file;
+        st = jm_find_suite(q->suite_file, &file, err);
+        if (st == JM_OK)
+            st = jm_suite_load(file, &asked, &n_asked, err);
+        free(file);
         from = asked;
     }
     for (size_t i = 0; st == JM_OK && i < n_asked && asked; i++)
         jm_options_override(&asked[i], &q->one);
+    for (size_t i = 0; st == JM_OK && i < n_asked && !q->ab[0]; i++) {
+        jm_err why = { 0 };
+        st = jm_run_check(&from[i], &why);
+        if (st != JM_OK && asked)
+            st = jm_fail(err, JM_EINPUT, "%s: [%s]: %s", q->suite_file, from[i].name, why.text);
+        else if (st != JM_OK)
+            st = jm_fail(err, st, "%s", why.text);
+    }
     if (st == JM_OK)
         st = jm_order_runs(from, n_asked, &all, n, err);
     free(asked);
@@ -284,7 +302,7 @@ static jm_status lay_out(const struct request *q, struct jm_run_config **runs, s
 }
 
 static int run_all(const struct request *q, const struct jm_run_config *runs, size_t n,
-                   const char *suite, const struct output *out)
+                   const char *suite, struct output *out)
 {
     struct jm_progress progress = { 0 };
     struct jm_run_place place = { .results = q->results,
@@ -333,21 +351,25 @@ static int finish(const struct request *q, const char *suite, const struct outpu
     else
         printf("\nrecords  %s\nanswers  %.*s/RUN/samples.csv\n", csv,
                (int)(strlen(csv) - strlen(".csv")), csv);
-    if (!q->plots)
+    if (!q->plots || !out->measured || stopped) /* 'joulemark plot' draws them */
         return code;
     char *plots = jm_asprintf("%s/plots", q->results);
-    char *args[] = { "plot", (char *)(uintptr_t)csv, "-o", plots, out->json ? "-q" : NULL, NULL };
-    int drawn = plots ? jm_cmd_plot(out->json ? 5 : 4, args) : JM_EXIT_SYSTEM;
+    int drawn = plots ? jm_plot_results(csv, plots, true, &stopped) : JM_EXIT_SYSTEM;
+    if (drawn == JM_EXIT_OK && !out->json)
+        printf("plots    %s/*.png, *.svg\n", plots);
     free(plots);
     return code == JM_EXIT_OK ? drawn : code;
 }
 
-/* A results file that cannot be added to is told before hours of measuring, not after. */
-static jm_status check_csv(const char *csv, jm_err *err)
+/* Results that cannot be written are told before hours of measuring, not after. */
+static jm_status check_results(const char *dir, const char *csv, jm_err *err)
 {
     struct jm_record *rows;
     size_t n;
     jm_err why = { 0 };
+    if (access(dir, W_OK | X_OK) != 0)
+        return jm_fail(err, JM_EIO, "%s: cannot write there: %s; choose another --results", dir,
+                       strerror(errno));
     jm_status st = jm_csv_read(csv, &rows, &n, &why);
     free(rows);
     if (st == JM_OK || st == JM_ENOTFOUND)
@@ -389,8 +411,10 @@ int jm_cmd_run(int argc, char **argv)
     if (st == JM_OK)
         st = lay_out(&q, &runs, &n, &err);
     if (st == JM_OK)
-        st = check_csv(csv, &err);
-    struct output out = { .csv = csv, .name_width = name_width(runs, n) };
+        st = check_results(q.results, csv, &err);
+    struct output out = { .csv = csv,
+                          .name_width = name_width(runs, n),
+                          .measured = q.ab[0] != NULL };
     if (st == JM_OK && q.json && !(out.json = cJSON_CreateArray()))
         st = jm_fail(&err, JM_ENOMEM, "out of memory");
     if (st == JM_OK) {

@@ -99,15 +99,14 @@ jm_status jm_run_model_file(const struct jm_run_config *c, const char *results, 
     jm_format format;
     *model = *source = NULL;
     jm_status st = jm_find_file(jm_run_model(c), ".gguf", source, err);
+    if (st == JM_OK && c->format[0])
+        st = jm_quantize_format(c->format, &format, err);
     if (st != JM_OK)
         return st;
-    if (!c->format[0] || (jm_format_by_name(c->format, &format) && strstr(*source, "-f16.gguf") &&
-                          format == JM_F16)) {
+    if (!c->format[0] || (format == JM_F16 && strstr(*source, "-f16.gguf"))) {
         *model = strdup(*source);
         return *model ? JM_OK : jm_fail(err, JM_ENOMEM, "out of memory");
     }
-    if (!jm_format_by_name(c->format, &format))
-        return jm_fail(err, JM_EUSAGE, "no weight format '%s'", c->format);
     if (!is_file(*source))
         return jm_fail(err, JM_EUNSUPPORTED,
                        "%s: a folder of safetensors runs as it is; --format wants a GGUF model",
@@ -173,10 +172,10 @@ static jm_status open_meters(struct run *r, jm_err *err)
 }
 
 /* Answers that are not text have no tokens: only their latency can be bounded. */
-static jm_status check_bounds(const struct run *r, jm_err *err)
+static jm_status check_bounds(const struct jm_workload_ops *w, const struct jm_run_config *c,
+                              jm_err *err)
 {
-    const struct jm_run_config *c = r->c;
-    if (!r->ops->save || strcmp(c->scenario, "server") != 0)
+    if (!w->save || strcmp(c->scenario, "server") != 0)
         return JM_OK;
     if (jm_option_given(c, "ttft-ms") || jm_option_given(c, "tpot-ms"))
         return jm_fail(err, JM_EUSAGE,
@@ -188,16 +187,30 @@ static jm_status check_bounds(const struct run *r, jm_err *err)
     return JM_OK;
 }
 
+jm_status jm_run_check(const struct jm_run_config *c, jm_err *err)
+{
+    const struct jm_workload_ops *w = jm_run_workload(c->workload, err);
+    struct jm_load_config load;
+    jm_format format;
+    if (!w)
+        return JM_EUSAGE;
+    jm_status st = c->format[0] ? jm_quantize_format(c->format, &format, err) : JM_OK;
+    if (st == JM_OK)
+        st = jm_run_kv_format(c, &format, err);
+    if (st == JM_OK)
+        st = jm_load_settings(c, &load, err);
+    return st == JM_OK ? check_bounds(w, c, err) : st;
+}
+
 static jm_status open_all(struct run *r, jm_err *err)
 {
     const struct jm_run_config *c = r->c;
     struct jm_device_options how = { .threads = c->threads, .isa = c->isa[0] ? c->isa : NULL };
+    jm_status st = jm_run_check(c, err);
+    if (st != JM_OK)
+        return st;
     r->ops = jm_run_workload(c->workload, err);
-    if (!r->ops)
-        return err->status;
-    jm_status st = jm_run_kv_format(c, &r->kv_format, err);
-    if (st == JM_OK)
-        st = check_bounds(r, err);
+    st = jm_run_kv_format(c, &r->kv_format, err);
     if (st == JM_OK)
         st = jm_run_model_file(c, r->place->results, &r->model, &r->reference_model, err);
     if (st == JM_OK && c->tokenizer[0])
@@ -290,6 +303,15 @@ static uint32_t max_samples(struct run *r)
     return n > fit ? n : (uint32_t)fit;
 }
 
+static jm_status meter_cost(struct run *r, jm_err *err)
+{
+    phase(r, "cost of meters");
+    jm_progress_update(r->place->progress, 0);
+    jm_status st = jm_meter_cost_measure(r->meters, r->place->stop, &r->load.meters, err);
+    jm_progress_end(r->place->progress);
+    return st;
+}
+
 static jm_status measure(struct run *r, jm_err *err)
 {
     const struct jm_run_config *c = r->c;
@@ -304,7 +326,9 @@ static jm_status measure(struct run *r, jm_err *err)
         return st;
     if (r->ops->save)
         r->load.cfg.ttft_s = r->load.cfg.tpot_s = 0;
-    st = idle(r, JM_PHASE_IDLE, err);
+    st = meter_cost(r, err);
+    if (st == JM_OK)
+        st = idle(r, JM_PHASE_IDLE, err);
     if (st == JM_OK)
         st = jm_session_phase(r->meters, JM_PHASE_WARMUP, err);
     if (st != JM_OK)
@@ -775,8 +799,11 @@ jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *p
         jm_record_text(row->status_reason, err->text);
     jm_err why = { 0 };
     jm_status written = write_folder(&r, &why);
-    if (written != JM_OK && st == JM_OK)
+    if (written != JM_OK && st == JM_OK) { /* figures that nothing proves */
         st = jm_fail(err, written, "%s", why.text);
+        jm_record_text(row->status, "failed");
+        jm_record_text(row->status_reason, err->text);
+    }
     close_all(&r);
     return st;
 }

@@ -19,6 +19,10 @@ struct jm_run_place {
     double null_ns; /* what a query costs the harness: jm_null_cost_ns; NAN: not measured */
 };
 
+/* What can be known to be wrong before any file is opened, so that a slip in a suite's last run is
+ * told before its first. JM_EUSAGE. */
+jm_status jm_run_check(const struct jm_run_config *c, jm_err *err);
+
 /**
  * Runs c and fills *row, also when the run fails or is stopped: status and status_reason say so.
  * Writes the run's folder. The returned status is why the run is not complete; JM_OK otherwise.

@@ -2,6 +2,7 @@
 /* joulemark translate: text in, translation out, word by word, so that anyone can see the model is
  * real. */
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,8 @@ struct options {
 
 static void print_piece(void *user, const char *text, size_t bytes)
 {
-    (void)user;
+    bool *begun = user;
+    *begun = true;
     fwrite(text, 1, bytes, stdout);
     fflush(stdout);
 }
@@ -41,8 +43,10 @@ static void print_piece(void *user, const char *text, size_t bytes)
 static jm_status one_line(jm_translator *t, const struct options *o, const char *line, size_t n,
                           jm_err *err)
 {
-    jm_status st = jm_translate_line(t, line, n, o->to, print_piece, NULL, err);
-    putchar('\n');
+    bool begun = false;
+    jm_status st = jm_translate_line(t, line, n, o->to, print_piece, &begun, err);
+    if (st == JM_OK || begun)
+        putchar('\n');
     if (st == JM_OK && (fflush(stdout) != 0 || ferror(stdout)))
         st = jm_fail(err, JM_EIO, "standard output: cannot write");
     return st;
@@ -71,8 +75,7 @@ static jm_status all_lines(jm_translator *t, const struct options *o, jm_err *er
 static void state_memory(const jm_translator *t)
 {
     struct jm_plan_memory m = jm_translator_memory(t);
-    if (m.weights + m.caches + m.work >= JM_MEMORY_WORTH_SAYING)
-        jm_memory_line(stderr, "joulemark translate", &m, 0);
+    jm_memory_line(stderr, "joulemark translate", &m, 0);
 }
 
 static jm_status translate(const struct options *o, int n_text, char **text, jm_err *err)
@@ -142,7 +145,8 @@ int jm_cmd_translate(int argc, char **argv)
         case 'h':
             fputs(usage, stdout);
             return JM_EXIT_OK;
-        default:
+        default: /* getopt has said what is wrong */
+            fputs("see 'joulemark translate --help'\n", stderr);
             return JM_EXIT_USAGE;
         }
     }

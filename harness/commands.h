@@ -4,6 +4,9 @@
 #ifndef JM_HARNESS_COMMANDS_H
 #define JM_HARNESS_COMMANDS_H
 
+#include <signal.h>
+#include <stdbool.h>
+
 int jm_cmd_compare(int argc, char **argv);
 int jm_cmd_doctor(int argc, char **argv);
 int jm_cmd_gate(int argc, char **argv);
@@ -18,5 +21,9 @@ int jm_cmd_selftest(int argc, char **argv);
 int jm_cmd_synth(int argc, char **argv);
 int jm_cmd_translate(int argc, char **argv);
 int jm_cmd_version(int argc, char **argv);
+
+/* 'joulemark plot': an exit code. stop: non-zero: draws no further; may be NULL. */
+int jm_plot_results(const char *csv, const char *out, bool quiet,
+                    const volatile sig_atomic_t *stop);
 
 #endif

@@ -134,6 +134,21 @@ static double metric_s(enum jm_scenario scenario, const struct jm_latency *l)
     return (double)NAN;
 }
 
+/* The share of its metric that reading meters costs; 0: what is unavailable makes no run invalid.
+ */
+static double record_meters(struct jm_record *row, const struct jm_load_evidence *e)
+{
+    const struct jm_meter_cost *m = &e->meters;
+    row->meter_share = e->meter_share;
+    if (m->available) {
+        row->meter_difference = m->ratio.value - 1.0;
+        row->meter_difference_low = m->ratio.low - 1.0;
+        row->meter_difference_high = m->ratio.high - 1.0;
+    }
+    jm_record_text(row->meter_difference_reason, m->reason);
+    return fmax(fmax(row->meter_share, row->meter_difference_low), 0.0); /* NAN: of the rest */
+}
+
 void jm_record_load(struct jm_record *row, struct jm_load_evidence *e, const struct jm_latency *l)
 {
     double samples = e->cfg.scenario == JM_MULTI_STREAM ? e->cfg.samples_per_query : 1;
@@ -149,9 +164,7 @@ void jm_record_load(struct jm_record *row, struct jm_load_evidence *e, const str
     row->issue_delay_max_us = l->delay_max_s * 1e6;
     row->harness_ns = e->null_ns;
     row->harness_share = samples * e->null_ns * 1e-9 / metric_s(e->cfg.scenario, l);
-    row->meter_share = e->meter_share;
-    /* What is unavailable cannot make a run invalid. */
-    double meters = isnan(e->meter_share) ? 0.0 : e->meter_share;
+    double meters = record_meters(row, e);
     double share = meters + (isnan(row->harness_share) ? 0.0 : row->harness_share);
     if (!e->verdict.valid || !(share > max_share))
         return;
@@ -181,7 +194,7 @@ jm_status jm_load_write_peak(const char *dir, const struct jm_peak *peak, jm_err
     if (st != JM_OK)
         return st;
     (void)fputs("window,kind,target_qps,valid,queries,duration_s,latency_p99_ms,ttft_p99_ms,"
-                "tpot_p99_ms,issue_delay_p99_us,reason\n",
+                "tpot_p99_ms,issue_delay_p99_us,served_qps,reason\n",
                 w.f);
     for (size_t i = 0; i < peak->n; i++) {
         const struct jm_probe *p = &peak->probe[i];
@@ -193,6 +206,7 @@ jm_status jm_load_write_peak(const char *dir, const struct jm_peak *peak, jm_err
         put(w.f, p->ttft_p99_s * 1e3);
         put(w.f, p->tpot_p99_s * 1e3);
         put(w.f, p->delay_p99_s * 1e6);
+        put(w.f, p->served_qps);
         (void)csv_fwrite(w.f, p->verdict.reason, strlen(p->verdict.reason));
         (void)fputc('\n', w.f);
     }

@@ -4,6 +4,7 @@
 #define JM_HARNESS_LOAD_RECORD_H
 
 #include "harness/load/load.h"
+#include "harness/load/meter_cost.h"
 #include "harness/load/peak.h"
 #include "harness/load/verdict.h"
 #include "harness/record/columns.h"
@@ -21,6 +22,7 @@ struct jm_load_evidence {
     struct jm_core_wait wait_before, wait_after;
     double null_ns;            /* jm_null_cost_ns; NAN: not measured */
     double meter_share;        /* jm_session_reading_share; NAN: no meter */
+    struct jm_meter_cost meters;
     struct jm_verdict verdict; /* or why there is no peak */
 };
 
@@ -38,7 +40,8 @@ jm_status jm_load_latency(const struct jm_load_evidence *e, uint32_t n_samples,
                           struct jm_latency *out, jm_err *err);
 
 /* Columns of scenario, bounds, delays, cost and clocks. Measuring that costs over 1 % of what it
- * measures, queries and meters together, makes the verdict invalid. */
+ * measures, queries and meters together, makes the verdict invalid. Meters cost their share, or the
+ * difference that they make for certain where that is more. */
 void jm_record_load(struct jm_record *row, struct jm_load_evidence *e, const struct jm_latency *l);
 
 /* peak.csv in dir, if there was a search: one row a window. */

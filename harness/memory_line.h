@@ -8,11 +8,8 @@
 
 #include "backends/backend.h"
 
-/* Less is not worth a line where nobody measures. */
-#define JM_MEMORY_WORTH_SAYING ((uint64_t)256 << 20)
-
-/* "WHO: memory: 1.130 GB weights, …; 20.1 GB more are available". other: bytes besides the plan's.
- */
+/* "WHO: memory: 1.130 GB weights, …; 20.1 GB more are available", or nothing below a quarter of a
+ * GiB, which no machine lacks. other: bytes besides the plan's. */
 void jm_memory_line(FILE *f, const char *who, const struct jm_plan_memory *m, uint64_t other);
 
 #endif

@@ -353,6 +353,12 @@ static void start_section(struct parser *p, const char *s, size_t len)
         REFUSE(p, "%s:%zu: a section is [name], 1 to 47 bytes", p->path, p->line);
         return;
     }
+    for (size_t i = 0; i < n; i++)
+        if (s[i] == '/' || iscntrl((unsigned char)s[i])) { /* it names a folder of the record */
+            REFUSE(p, "%s:%zu: a section's name holds no '/' and no control characters", p->path,
+                   p->line);
+            return;
+        }
     p->in_section = true;
     p->in_global = n == 6 && memcmp(s, "global", 6) == 0;
     if (p->in_global) {
@@ -363,7 +369,8 @@ static void start_section(struct parser *p, const char *s, size_t len)
     }
     for (size_t i = 0; i < p->n; i++)
         if (strlen(p->runs[i].name) == n && memcmp(p->runs[i].name, s, n) == 0) {
-            REFUSE(p, "%s:%zu: a second section [%s]", p->path, p->line, p->runs[i].name);
+            REFUSE(p, "%s:%zu: a second section [%s]; give one of both another name", p->path,
+                   p->line, p->runs[i].name);
             return;
         }
     if (p->n >= JM_SUITE_MAX_RUNS) {

@@ -16,6 +16,7 @@ set xlabel axis
 set ylabel quality
 set xrange [0:*]
 set offsets 0, graph 0.05, graph 0.06, graph 0.06
+set autoscale yfix # no tick above what quality can be
 set rmargin -1
 set key outside right top Left reverse samplen 1
 do for [t in "svg png"] {

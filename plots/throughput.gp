@@ -16,7 +16,7 @@ set yrange [0:*]
 set offsets 0,0,graph 0.08,0
 set grid noxtics
 set key at graph 1, graph 1.01 right bottom horizontal
-show(x) = x >= 100 ? sprintf("%.0f", x) : sprintf("%.3g", x)
+show(x) = sprintf(x >= 100 ? "%.0f" : x >= 10 ? "%.1f" : "%.3g", x)
 do for [t in "svg png"] {
     if (t eq "svg") { set terminal @SVG } else { set terminal @PNG }
     set output out.".".t

@@ -9,12 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/cpu/peak.h"
 #include "base/clock.h"
 #include "tests/cycles.h"
 #include "tests/kernel_data.h"
 
-enum { BATCHES = 7, BLOCK = 32, COLS = 2048, MANY = 16, WIDE = 6144, VOCABULARY = 32768 };
-enum { HEADS = JM_ATTEND_HEADS, DIM = 128, POSITIONS = 512, PADDED = POSITIONS + 16 };
+enum { BATCHES = 7, BLOCK = 32, COLS = 2048, MANY = 256, WIDE = 6144, VOCABULARY = 32768 };
+enum { PEAK_ROUNDS = 1024 };
+enum { HEADS = JM_ATTEND_HEADS, CROWD = 32, DIM = 128, POSITIONS = 512, PADDED = POSITIONS + 16 };
 
 static const char usage[] =
     "usage: test_kernels [--bench [SECONDS] [--set NAME] [--outputs N]]\n\n"
@@ -39,7 +41,9 @@ struct work {
     int8_t *q;
     int16_t *q16;
     int32_t *sum;
+    jm_peak_mul_fn *peak;
     volatile int32_t column;
+    volatile double total;
 };
 
 typedef void run_fn(struct work *w);
@@ -49,9 +53,19 @@ static void run_linear(struct work *w)
     w->k->linear(&w->w, &w->x, w->rows, w->out, w->w.t.rows, 0, w->w.n_groups, w->scratch);
 }
 
+static void run_peak(struct work *w)
+{
+    w->total = w->peak(PEAK_ROUNDS);
+}
+
 static void run_attend(struct work *w)
 {
     w->k->attend(w->a, HEADS, w->keys, w->values, DIM, POSITIONS, 0.088f, w->scratch, w->out);
+}
+
+static void run_attend_crowd(struct work *w)
+{
+    w->k->attend(w->a, CROWD, w->keys, w->values, DIM, POSITIONS, 0.088f, w->scratch, w->out);
 }
 
 static void run_attend16(struct work *w)
@@ -166,9 +180,29 @@ static double activation_bytes(const struct jm_packed *w)
     return w->kind == JM_PACK_I16 ? 2.125 : jm_packed_is_quantised(w) ? 1.25 : 4;
 }
 
+/* What the multipliers that a linear uses reach without memory, at about the same moment. */
+static void bench_peak(struct work *w, double seconds)
+{
+    static const char *const name[JM_ROOF_KINDS] = {
+        [JM_ROOF_F32] = "peak FP32", [JM_ROOF_I8] = "peak INT8", [JM_ROOF_I16] = "peak INT16"
+    };
+    const struct jm_cpu_peaks *peaks = jm_cpu_peaks_for(w->k->isa);
+    enum jm_roof_kind kind = jm_packed_is_quantised(&w->w) ? JM_ROOF_I8
+                             : w->w.kind == JM_PACK_I16    ? JM_ROOF_I16
+                                                           : JM_ROOF_F32;
+    struct jm_peak_mul mul = { 0 };
+    if (peaks)
+        mul = jm_cpu_peaks_mul(peaks, kind);
+    w->peak = mul.run;
+    if (mul.run)
+        bench(w, run_peak, seconds, name[kind], "registers", 0, 2.0 * mul.each * PEAK_ROUNDS);
+}
+
+/* The reference is not timed with the most rows: seconds a call. */
 static void bench_linear(struct work *w, const struct options *opt, jm_format f)
 {
-    static const uint32_t rows[] = { 1, MANY };
+    static const uint32_t rows[] = { 1, 16, MANY };
+    const size_t shapes = w->k == &jm_cpu_scalar ? 2 : 3;
     jm_rng r = { .state = 1 };
     struct jm_tensor t = { .name = "w", .format = f, .cols = COLS, .rows = opt->outputs };
     void *data = jm_random_weight(&r, f, t.rows, t.cols, 1);
@@ -180,7 +214,8 @@ static void bench_linear(struct work *w, const struct options *opt, jm_format f)
     double weights = w->w.kind == JM_PACK_NONE
                          ? (double)t.rows * (double)jm_format_row_bytes(f, COLS)
                          : (double)w->w.group_bytes * w->w.n_groups;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    bench_peak(w, opt->seconds);
+    for (size_t i = 0; i < shapes; i++) {
         char name[32], shape[48];
         w->rows = rows[i];
         snprintf(name, sizeof name, "linear %s", jm_format_info(f)->name);
@@ -203,6 +238,8 @@ static void bench_set(struct work *w, const struct options *opt)
         bench_linear(w, opt, formats[f]);
     bench(w, run_attend, s, "attention", "4 x 128, 512", 8.0 * POSITIONS * DIM,
           4.0 * HEADS * POSITIONS * DIM);
+    bench(w, run_attend_crowd, s, "attention", "32 x 128, 512", 8.0 * POSITIONS * DIM,
+          4.0 * CROWD * POSITIONS * DIM);
     bench(w, run_attend16, s, "attention F16", "4 x 128, 512", 4.0 * POSITIONS * DIM,
           4.0 * HEADS * POSITIONS * DIM);
     bench(w, run_attend8, s, "attention Q8_0", "4 x 128, 512", 2.125 * POSITIONS * DIM,
@@ -252,7 +289,7 @@ static void bench_all(const struct options *opt)
                       .keys = random_floats(&r, (size_t)PADDED * DIM),
                       .values = random_floats(&r, (size_t)PADDED * DIM),
                       .out = random_floats(&r, out > WIDE ? out : WIDE),
-                      .scratch = random_floats(&r, (size_t)JM_LINEAR_SCRATCH * COLS),
+                      .scratch = random_floats(&r, jm_linear_scratch(COLS)),
                       .keys16 = malloc((size_t)PADDED * DIM * sizeof(uint16_t)),
                       .values16 = malloc((size_t)PADDED * DIM * sizeof(uint16_t)),
                       .kv8 = random_kv8(&r),

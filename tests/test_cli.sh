@@ -14,6 +14,7 @@ expect 0 '^usage: joulemark COMMAND' --help
 expect 2 "did you mean 'run'" rum
 expect 0 'joulemark' version
 expect 0 'tiny-mt-f16.gguf' list
+expect 0 '^  default.ini ' list
 expect 0 '"workloads"' list --json
 expect 0 'cpu +scalar +(runs here|chosen)' list --kernels
 expect 0 'cpu +sve +missing' list --kernels
@@ -53,12 +54,35 @@ for command in $("$bin" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'); do
     expect 0 "^usage: joulemark $command" "$command" --help
 done
 expect 4 'not a folder' run --results "$dir/file" --no-plots
+if [ "$(id -u)" -ne 0 ]; then # root may write everywhere
+    mkdir -m 555 "$dir/closed"
+    expect 4 'closed: cannot write there: .*; choose another --results' run --results "$dir/closed"
+fi
+# A record names the revision that the program was built from, also when it was configured earlier.
+here=$(dirname "$0")/..
+built=$("$bin" version | sed -n 's/^commit //p' | sed 's/-dirty$//')
+now=$(git -C "$here" describe --always --abbrev=12 2>/dev/null || echo unknown)
+[ "$built" = "$now" ] || { echo "built from $built, the tree is at $now"; failed=1; }
 expect 4 'cannot write' quantize "$(dirname "$0")/../workloads/data/tiny-mt-f16.gguf" \
     "$dir/nowhere/x.gguf" Q8_0
 printf 'schema_version,run_id\n99,future\n' >"$dir/newer.csv"
 printf '[a]\n' >"$dir/newer.ini"
 expect 5 'newer.csv.*schema version 99.*move it away' run --suite "$dir/newer.ini" --results "$dir" --no-plots
-expect 2 'no format' quantize a b Q9_9
+expect 2 'no weight format' quantize a b Q9_9
+
+# What is wrong in a suite's last run is told before its first, and writes nothing.
+for wrong in 'scenario = sometimes' 'format = Q9' 'kv-format = Q4_0' 'workload = dance' \
+    'scenario = server' 'find-peak = yes'; do
+    printf '[first]\n[last]\n%s\n' "$wrong" >"$dir/late.ini"
+    expect 3 'late.ini: \[last\]: ' run --suite "$dir/late.ini" --results "$dir/late" --no-plots
+    [ ! -e "$dir/late/late.csv" ] || { echo "$wrong: a run was made"; failed=1; }
+done
+expect 3 'neither here nor in .*/suites; .joulemark list. shows' run --suite nosuch
+expect 2 "scenario 'sometimes' does not exist; choose from" run --scenario sometimes
+printf '[../../up]\n' >"$dir/up.ini"
+expect 3 "up.ini:1: a section's name holds no '/'" run --suite "$dir/up.ini"
+expect 2 "see 'joulemark translate --help'" translate --to de --tokens 3
+expect 2 'no language "qqqqqq"; use a code such as de' run --languages qqqqqq --results "$dir/r" --no-plots
 
 # Invalid UTF-8 is translated byte by byte, never a crash, and what comes out is valid.
 printf 'Save \377\376 file\n' | "$bin" translate --to fr >"$dir/out" || failed=1

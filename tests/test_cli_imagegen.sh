@@ -52,6 +52,9 @@ wants quality_valid '^yes$'
 wants quality_agreement '^$'
 folder=$dir/r/$(column record_dir)
 [ "$(ls "$folder/answers")" = "$(printf '0.png\n1.png\n2.png')" ] || fail "answers: $(ls "$folder")"
+jq -r '.files | to_entries[] | .value + "  " + .key' "$folder/manifest.json" >"$dir/sums"
+(cd "$folder" && sha256sum --quiet -c "$dir/sums") && [ "$(grep -c answers/ "$dir/sums")" -eq 3 ] ||
+    fail "the manifest: $(cat "$dir/sums")"
 grep -q '^1,"de","rose"' "$folder/captions.csv" || fail "captions: $(cat "$folder/captions.csv")"
 [ "$(ls "$dir"/r/references/*/ | wc -l)" -eq 3 ] || fail "references: $(ls "$dir/r/references")"
 

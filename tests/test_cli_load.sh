@@ -40,6 +40,17 @@ expect 0 '^run-multi-stream' run --scenario multi-stream --samples-per-query 5 $
     --results "$dir/r" --no-plots
 grep -q '"invalid","overloaded' "$dir/r/single.csv" || { echo "the overloaded run is not marked"; failed=1; }
 
+# What measuring cost, and what the clocks did, is in every record, or why it is not.
+"$bin" run --scenario multi-stream --samples-per-query 5 $common --results "$dir/r" --no-plots --json \
+    >"$dir/json" 2>"$dir/out" </dev/null || { echo "a run with --json fails:"; cat "$dir/out"; failed=1; }
+jq -e '.runs[0] | .harness_ns > 1 and .harness_ns < 1e6 and .harness_share > 0 and
+    .issue_delay_p50_us >= 0 and .issue_delay_p50_us <= .issue_delay_p99_us and
+    .issue_delay_p99_us <= .issue_delay_max_us and .issue_delay_max_us > 0 and
+    (.meter_difference != null or .meter_difference_reason != "") and
+    (.frequency_start_khz > 0 and .frequency_end_khz > 0 or .frequency_reason != "") and
+    (.throttle_events != null or .frequency_reason != "")' "$dir/json" >/dev/null ||
+    { echo "what measuring cost is not in the record:"; cat "$dir/json"; failed=1; }
+
 # A suite of two runs, each made twice, in rounds; the command line may ask for it.
 printf '[global]\ndata = %s\nlanguages = de\nthreads = 1\nreference = none\nwarmup-s = 0\nmin-duration-s = 0\nmin-queries = 1\n[a]\n[b]\n' \
     "$dir/small.csv" >"$dir/two.ini"

@@ -17,8 +17,14 @@ few="--reference none --warmup-s 0 --min-duration-s 0 --min-queries 1 --no-plots
 
 # shellcheck disable=SC2086
 {
-    expect 0 'run-offline: memory: 0\.[0-9]+ GB weights, .* GB caches, .* GB work space' \
-        run --data "$dir/one.csv" $few
+    # In a pipe too, where it is much.
+    much="--data $dir/one.csv --batch 2048"
+    stated='memory: 0\.[0-9]+ GB weights, .* GB caches, .* GB work space'
+    expect 0 "run-offline: $stated" run $much --scenario offline $few
+    expect 0 "roofline, offline: $stated" roofline $much --scenario offline --seconds 0.1 \
+        --no-plots --threads 1 --results "$dir/r"
+    expect 0 '^run-offline' run --data "$dir/one.csv" --scenario offline $few
+    ! grep 'memory: ' "$dir/out" || { echo "little memory is stated"; failed=1; }
     expect 4 'GB of memory are needed .weights 0\.0.*0\.001 GB are available .the limit given.; a --batch below 8' \
         run --data "$dir/one.csv" --batch 8 --max-memory-gb 0.001 $few
     expect 4 'pictures of 2048x2048, 1 at once: .*GB of memory are needed.*a smaller --size takes less' \

@@ -11,6 +11,7 @@
 #include "harness/energy/recorder.h"
 #include "harness/energy/series.h"
 #include "harness/energy/session.h"
+#include "harness/load/meter_cost.h"
 #include "tests/energy_tree.h"
 
 static const int64_t second_ns = 1000000000;
@@ -527,6 +528,47 @@ static void test_reading_share(void)
     CU_ASSERT(isnan(jm_session_reading_share(NULL)));
 }
 
+/* A session is as new after a trial of what reading costs; what writes its own readings down, or
+ * nothing at all, is not tried. */
+static void test_trial(void)
+{
+    jm_session *s;
+    struct jm_energy e;
+    struct jm_meter_cost cost;
+    jm_err err = { .status = JM_OK };
+    tree_new();
+    struct jm_session_config how = { .meters = "auto",
+                                     .interval_s = 0.002,
+                                     .meter = { .root = root } };
+    CU_ASSERT_EQUAL_FATAL(jm_session_open(&how, &s, NULL), JM_OK);
+    CU_ASSERT_EQUAL(jm_meter_cost_measure(s, NULL, &cost, NULL), JM_OK);
+    CU_ASSERT(!cost.available && isnan(cost.share) && strstr(cost.reason, "no RAPL zones"));
+    jm_session_close(s);
+    zone_new("intel-rapl:0", "package-0", 100, "65536000000\n");
+    CU_ASSERT_EQUAL_FATAL(jm_session_open(&how, &s, NULL), JM_OK);
+    CU_ASSERT_EQUAL(jm_meter_cost_measure(s, NULL, &cost, NULL), JM_OK);
+    CU_ASSERT(cost.available && cost.share > 0 && cost.share < 1 && cost.ratio.value > 0);
+    CU_ASSERT(cost.ratio.low <= cost.ratio.value && cost.ratio.value <= cost.ratio.high);
+    volatile sig_atomic_t stop = 1;
+    CU_ASSERT_EQUAL(jm_meter_cost_measure(s, &stop, &cost, NULL), JM_EINTERRUPTED);
+    CU_ASSERT(!cost.available);
+    CU_ASSERT_EQUAL(jm_session_phase(s, JM_PHASE_MEASURED, NULL), JM_OK);
+    wait_s(0.02);
+    zone_put("intel-rapl:0", "energy_uj", "3000100\n");
+    CU_ASSERT_EQUAL(jm_session_phase(s, JM_PHASE_COOLDOWN, NULL), JM_OK);
+    jm_session_end(s);
+    jm_session_energy(s, &e);
+    CU_ASSERT(e.available);
+    CU_ASSERT_DOUBLE_EQUAL(e.joules, 3.0, 1e-9);
+    jm_session_close(s);
+    how.interval_s = 5.0;
+    CU_ASSERT_EQUAL_FATAL(jm_session_open(&how, &s, NULL), JM_OK);
+    CU_ASSERT_EQUAL(jm_meter_cost_measure(s, NULL, &cost, &err), JM_OK);
+    CU_ASSERT(!cost.available && strstr(cost.reason, "5 s is too rare"));
+    jm_session_close(s);
+    CU_ASSERT_EQUAL(err.status, JM_OK);
+}
+
 static struct jm_meter_domain of(enum jm_meter_part part, enum jm_meter_scope scope, bool counted)
 {
     return (struct jm_meter_domain){ .part = part, .scope = scope, .counted = counted };
@@ -661,6 +703,7 @@ int main(void)
         { "recorder", test_recorder },
         { "cost of reading", test_reading_cost },
         { "share of reading", test_reading_share },
+        { "trial of reading", test_trial },
         { "choose", test_choose },
         { "session names", test_session_names },
         { "permission", test_permission },

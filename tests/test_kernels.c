@@ -63,7 +63,7 @@ static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t r
         jm_random_acts(&r, n, cols, scale, packed.kind == JM_PACK_I16 ? 14 : 8);
     struct jm_acts x = jm_random_acts_from(&a, 0);
     float *want = calloc(n * rows, sizeof *want), *got = malloc((n * rows + 16) * sizeof *got);
-    float *one = malloc(rows * sizeof *one), *row = malloc(JM_LINEAR_SCRATCH * cols * sizeof *row);
+    float *one = malloc(rows * sizeof *one), *row = malloc(jm_linear_scratch(cols) * sizeof *row);
     for (uint32_t i = 0; i < n * rows + 16; i++)
         got[i] = 12345.0f;
     jm_cpu_scalar.linear(&plain, &x, n, want, rows, 0, plain.n_groups, row);
@@ -116,6 +116,22 @@ static void test_linear(void)
     }
 }
 
+/* More columns than are multiplied without a pause, and more rows than fit in the cache at once. */
+static void test_long_linear(void)
+{
+    static const jm_format formats[] = { JM_F16,  JM_Q8_0, JM_Q4_0,  JM_Q5_0,
+                                         JM_Q4_K, JM_Q6_K, JM_STQ1_0 };
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        const struct jm_cpu_kernels *k = jm_cpu_kernels_for(sets[s]);
+        for (size_t f = 0; k && f < sizeof formats / sizeof *formats; f++) {
+            const uint32_t odd = jm_format_info(formats[f])->block == 256 ? 0 : BLOCK;
+            check_linear(k, formats[f], 35, JM_SLICE + 256 + odd, 9, 1);
+            check_linear(k, formats[f], 35, 2 * JM_SLICE + 256 + odd, 61, 1);
+            check_linear(k, formats[f], 33, 512 + odd, 299, 1);
+        }
+    }
+}
+
 /* STQ1_0 takes no more room than in its file where a set has kernels for it. */
 static void test_stq_size(void)
 {
@@ -162,24 +178,27 @@ static void block_keys(const float *k, uint32_t dim, uint32_t n, uint32_t block,
             out[(p / block * dim + i) * block + p % block] = k[p * dim + i];
 }
 
-enum { LONGEST = 77, WIDEST = 128, HEADS = 7 };
+enum { WIDEST = 128 };
 
+/* Kernels may take many heads at once, and positions in blocks: here are several, and odd ends. */
 static void test_attend(void)
 {
+    enum { POSITIONS = 300, PADDED = 304, MANY = 141 };
     static const uint32_t dims[] = { 1, 8, 15, 16, 33, 64, WIDEST },
-                          lengths[] = { 1, 2, 15, 16, 17, LONGEST },
-                          heads[] = { 1, 2, 3, 4, HEADS };
-    static float q[HEADS * WIDEST], k[LONGEST * WIDEST], v[LONGEST * WIDEST], kb[80 * WIDEST];
-    static uint16_t k16[LONGEST * WIDEST], v16[LONGEST * WIDEST], kb16[80 * WIDEST];
-    static float scores[JM_ATTEND_HEADS * 80], want[HEADS * WIDEST], got[HEADS * WIDEST];
+                          lengths[] = { 1, 2, 15, 16, 17, 77, 128, 129, POSITIONS },
+                          heads[] = { 1, 2, 3, 4, 7, 13, 32, MANY };
+    static float q[MANY * WIDEST], k[POSITIONS * WIDEST], v[POSITIONS * WIDEST],
+        kb[PADDED * WIDEST];
+    static uint16_t k16[POSITIONS * WIDEST], v16[POSITIONS * WIDEST], kb16[PADDED * WIDEST];
+    static float scores[JM_ATTEND_HEADS * PADDED], want[MANY * WIDEST], got[MANY * WIDEST];
     for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
         const struct jm_cpu_kernels *set = jm_cpu_kernels_for(sets[s]);
-        for (size_t c = 0; set && c < 42; c++) {
-            uint32_t dim = dims[c % 7], n = lengths[c / 7], h = heads[c % 5];
+        for (size_t c = 0; set && c < 63; c++) {
+            uint32_t dim = dims[c % 7], n = lengths[c / 7], h = heads[c % 8];
             jm_rng r = { .state = seed + c };
-            for (size_t i = 0; i < HEADS * WIDEST; i++)
+            for (size_t i = 0; i < MANY * WIDEST; i++)
                 q[i] = jm_random_float(&r, 3);
-            for (size_t i = 0; i < LONGEST * WIDEST; i++) {
+            for (size_t i = 0; i < POSITIONS * WIDEST; i++) {
                 k[i] = jm_random_float(&r, 3);
                 v[i] = jm_random_float(&r, 1);
             }
@@ -189,11 +208,11 @@ static void test_attend(void)
             /* scores up to 144 are off by 64 eps of that, which exp turns into a relative error */
             for (uint32_t i = 0; i < h * dim; i++)
                 CU_ASSERT(fabs((double)got[i] - want[i]) <= 4e-5);
-            jm_cpu_scalar.to_half(k, k16, LONGEST * WIDEST);
-            jm_cpu_scalar.to_half(v, v16, LONGEST * WIDEST);
-            jm_cpu_scalar.from_half(k16, k, LONGEST * WIDEST);
+            jm_cpu_scalar.to_half(k, k16, POSITIONS * WIDEST);
+            jm_cpu_scalar.to_half(v, v16, POSITIONS * WIDEST);
+            jm_cpu_scalar.from_half(k16, k, POSITIONS * WIDEST);
             block_keys(k, dim, n, set->k_block, kb);
-            set->to_half(kb, kb16, 80 * WIDEST); /* exact; NaN stays where no key is */
+            set->to_half(kb, kb16, PADDED * WIDEST); /* exact; NaN stays where no key is */
             jm_cpu_scalar.attend16(q, h, k16, v16, dim, n, 0.125f, scores, want);
             set->attend16(q, h, kb16, v16, dim, n, 0.125f, scores, got);
             for (uint32_t i = 0; i < h * dim; i++)
@@ -226,6 +245,7 @@ static double query_rounding(const float *q, const struct jm_random_kv8 *kv, uin
 
 static void test_attend8(void)
 {
+    enum { LONGEST = 77, HEADS = 7 };
     static const uint32_t dims[] = { 32, 64, 96, 128, JM_ATTEND8_DIM },
                           lengths[] = { 1, 2, 15, 16, 17, LONGEST },
                           heads[] = { 1, 2, 3, 4, HEADS };
@@ -624,6 +644,7 @@ int main(int argc, char **argv)
     CU_initialize_registry();
     CU_pSuite s = CU_add_suite("kernels", NULL, NULL);
     CU_add_test(s, "linear", test_linear);
+    CU_add_test(s, "long linear", test_long_linear);
     CU_add_test(s, "size of STQ1_0", test_stq_size);
     CU_add_test(s, "not finite", test_not_finite);
     CU_add_test(s, "attend", test_attend);

@@ -29,9 +29,13 @@ build() { # SOURCE FLAGS...
     objects="$objects $object"
 }
 for source in base/status.c backends/format*.c backends/cpu/dispatch.c backends/cpu/pack.c \
-    backends/cpu/scalar/kernels.c backends/cpu/neon/neon.c tests/kernel_data.c; do
+    backends/cpu/peak_sets.c \
+    backends/cpu/scalar/kernels.c backends/cpu/scalar/peak.c backends/cpu/neon/neon.c \
+    backends/cpu/neon/peak.c tests/kernel_data.c; do
     build "$source"
 done
+build backends/cpu/neon/peak_dotprod.c -march=armv8.2-a+dotprod
+build backends/cpu/neon/peak_i8mm.c -march=armv8.2-a+dotprod+i8mm
 build backends/cpu/neon/dotprod.c -march=armv8.2-a+dotprod
 build backends/cpu/neon/i8mm.c -march=armv8.2-a+dotprod+i8mm
 common=$objects

@@ -14,7 +14,7 @@
 
 #include "tests/kernel_data.h"
 
-enum { COLS = 256, BLOCK = 32, ROWS = 5, OUTS = 19 };
+enum { COLS = 256, BLOCK = 32, ROWS = 11, OUTS = 35 };
 
 static const char *const sets[] = { "avx2", "avx-vnni",     "avx512",   "avx512-vbmi",
                                     "neon", "neon-dotprod", "neon-i8mm" };
@@ -105,7 +105,7 @@ static void check_bytes(const struct jm_cpu_kernels *k, const struct coded *c, i
     struct jm_acts x = jm_random_acts_from(&a, 0);
     struct jm_packed plain, packed;
     float want[ROWS * OUTS], got[ROWS * OUTS];
-    float *scratch = malloc((size_t)JM_LINEAR_SCRATCH * COLS * sizeof *scratch);
+    float *scratch = malloc(jm_linear_scratch(COLS) * sizeof *scratch);
     CU_ASSERT_FATAL(jm_pack(&t, jm_cpu_scalar.pack, &plain, NULL) == JM_OK);
     CU_ASSERT_FATAL(jm_pack(&t, k->pack, &packed, NULL) == JM_OK);
     jm_cpu_scalar.linear(&plain, &x, ROWS, want, OUTS, 0, plain.n_groups, scratch);
@@ -157,7 +157,7 @@ static void run_rows(const struct jm_cpu_kernels *k, const struct jm_packed *p, 
 {
     jm_rng r = { .state = seed };
     struct jm_random_acts a = jm_random_acts(&r, ROWS, COLS, 1, 8);
-    float d16[ROWS * COLS / BLOCK], scratch[JM_LINEAR_SCRATCH * COLS];
+    float d16[ROWS * COLS / BLOCK], *scratch = malloc(jm_linear_scratch(COLS) * sizeof *scratch);
     if (bad < 0 || bad > 0 || isnan(bad))
         a.f[COLS + 37] = bad;
     quantise_all(k, &a, d16);
@@ -165,6 +165,7 @@ static void run_rows(const struct jm_cpu_kernels *k, const struct jm_packed *p, 
     x.d16 = d16;
     k->linear(p, &x, ROWS, y, OUTS, 0, p->n_groups, scratch);
     jm_random_acts_free(&a);
+    free(scratch);
 }
 
 static const jm_format all_formats[] = { JM_F32,  JM_F16,  JM_BF16, JM_Q8_0,  JM_Q4_0,
@@ -237,7 +238,8 @@ static void check_addresses(const struct jm_cpu_kernels *k, const struct jm_pack
                             const struct jm_random_acts *a)
 {
     const size_t cells = ROWS * COLS, blocks = cells / BLOCK;
-    float y[ROWS * OUTS], moved[ROWS * OUTS + 1], scratch[JM_LINEAR_SCRATCH * COLS];
+    float y[ROWS * OUTS], moved[ROWS * OUTS + 1],
+        *scratch = malloc(jm_linear_scratch(COLS) * sizeof *scratch);
     struct jm_acts x = jm_random_acts_from(a, 0), m = x;
     struct guarded g[7] = { guarded_copy(a->f, cells * 4),     guarded_copy(a->q, cells),
                             guarded_copy(a->d, blocks * 4),    guarded_copy(a->sum, blocks * 4),
@@ -264,6 +266,7 @@ static void check_addresses(const struct jm_cpu_kernels *k, const struct jm_pack
     k->linear(p, &m, ROWS, moved + 1, OUTS, 0, p->n_groups, scratch);
     CU_ASSERT(memcmp(y, moved + 1, sizeof y) == 0);
     free(odd);
+    free(scratch);
 }
 
 static void test_addresses(void)
@@ -447,37 +450,45 @@ static void test_quantise(void)
     }
 }
 
-/* NaN in a query makes its head NaN, and no other head; NaN in a value makes its column so. */
+/* NaN in a query makes its head NaN, and no other head; NaN in a value makes its column so. Of few
+ * heads, and of as many as kernels may take at once, over more than one block of positions. */
+static void attend_nan(const struct jm_cpu_kernels *k, int heads)
+{
+    enum { DIM = 40, N = 144, MOST = 13 };
+    static float q[MOST * DIM], key[N * DIM], v[N * DIM], scores[JM_ATTEND_HEADS * N],
+        y[MOST * DIM];
+    static float y16[MOST * DIM];
+    static uint16_t key16[N * DIM], v16[N * DIM];
+    jm_rng r = { .state = seed };
+    for (int i = 0; i < N * DIM; i++) { /* keys in any order: all are random */
+        key[i] = jm_random_float(&r, 1);
+        v[i] = jm_random_float(&r, 1);
+        q[i % (MOST * DIM)] = key[i];
+    }
+    v[5 * DIM + 17] = NAN;
+    k->to_half(key, key16, N * DIM);
+    k->to_half(v, v16, N * DIM);
+    k->attend(q, (uint32_t)heads, key, v, DIM, N, 1, scores, y);
+    k->attend16(q, (uint32_t)heads, key16, v16, DIM, N, 1, scores, y16);
+    for (int i = 0; i < heads * DIM; i++)
+        CU_ASSERT(isnan(y[i]) == (i % DIM == 17) && isnan(y16[i]) == isnan(y[i]));
+    v[5 * DIM + 17] = 0;
+    v16[5 * DIM + 17] = 0;
+    q[DIM + 3] = NAN;
+    k->attend(q, (uint32_t)heads, key, v, DIM, N, 1, scores, y);
+    k->attend16(q, (uint32_t)heads, key16, v16, DIM, N, 1, scores, y16);
+    for (int i = 0; i < heads * DIM; i++)
+        CU_ASSERT(isnan(y[i]) == (i / DIM == 1) && isnan(y16[i]) == isnan(y[i]));
+}
+
 static void test_attend(void)
 {
-    enum { DIM = 40, N = 16, HEADS = 3 };
-    float q[HEADS * DIM], key[N * DIM], v[N * DIM], scores[JM_ATTEND_HEADS * 32], y[HEADS * DIM];
-    float y16[HEADS * DIM];
-    uint16_t key16[N * DIM], v16[N * DIM];
     for (size_t s = 0; s < N_SETS; s++) {
         const struct jm_cpu_kernels *k = jm_cpu_kernels_for(sets[s]);
-        jm_rng r = { .state = seed };
-        for (int i = 0; i < N * DIM; i++) { /* keys in any order: all are random */
-            key[i] = jm_random_float(&r, 1);
-            v[i] = jm_random_float(&r, 1);
-            q[i % (HEADS * DIM)] = key[i];
-        }
         if (!k)
             continue;
-        v[5 * DIM + 17] = NAN;
-        k->to_half(key, key16, N * DIM);
-        k->to_half(v, v16, N * DIM);
-        k->attend(q, HEADS, key, v, DIM, N, 1, scores, y);
-        k->attend16(q, HEADS, key16, v16, DIM, N, 1, scores, y16);
-        for (int i = 0; i < HEADS * DIM; i++)
-            CU_ASSERT(isnan(y[i]) == (i % DIM == 17) && isnan(y16[i]) == isnan(y[i]));
-        v[5 * DIM + 17] = 0;
-        v16[5 * DIM + 17] = 0;
-        q[DIM + 3] = NAN;
-        k->attend(q, HEADS, key, v, DIM, N, 1, scores, y);
-        k->attend16(q, HEADS, key16, v16, DIM, N, 1, scores, y16);
-        for (int i = 0; i < HEADS * DIM; i++)
-            CU_ASSERT(isnan(y[i]) == (i / DIM == 1) && isnan(y16[i]) == isnan(y[i]));
+        attend_nan(k, 3);
+        attend_nan(k, 13);
     }
 }
 

@@ -471,7 +471,7 @@ static void test_names(void)
         CU_ASSERT_EQUAL(s, t[i].scenario);
         CU_ASSERT_STRING_EQUAL(jm_scenario_name(s), t[i].name);
     }
-    CU_ASSERT_EQUAL(jm_scenario_find("Offline", &s, &err), JM_ENOTFOUND);
+    CU_ASSERT_EQUAL(jm_scenario_find("Offline", &s, &err), JM_EUSAGE);
     CU_ASSERT(strstr(err.text, "single-stream, multi-stream, server, offline") != NULL);
     CU_ASSERT_STRING_EQUAL(jm_scenario_name((enum jm_scenario)9), "unknown");
 }

@@ -31,7 +31,7 @@ static void test_settings(void)
     c.find_peak = 1;
     CU_ASSERT_EQUAL(jm_load_settings(&c, &out, NULL), JM_EUSAGE);
     (void)snprintf(c.scenario, sizeof c.scenario, "streams");
-    CU_ASSERT_EQUAL(jm_load_settings(&c, &out, NULL), JM_ENOTFOUND);
+    CU_ASSERT_EQUAL(jm_load_settings(&c, &out, NULL), JM_EUSAGE);
 }
 
 static double meter_share;
@@ -94,6 +94,26 @@ static void test_meter_share(void)
     meter_share = (double)NAN;
     recorded(JM_OFFLINE, 5900, &e, &row);
     CU_ASSERT(e.verdict.valid && isnan(row.meter_share));
+}
+
+/* So does the difference that they make, where it is certain. */
+static void test_meter_difference(void)
+{
+    static struct jm_load_evidence e;
+    static struct jm_record row;
+    meter_share = 0.002;
+    e.meters = (struct jm_meter_cost){ .available = true, .ratio = { 1.03, 1.004, 1.05 } };
+    recorded(JM_OFFLINE, 5900, &e, &row);
+    CU_ASSERT(e.verdict.valid && row.meter_difference_reason[0] == 0);
+    CU_ASSERT_DOUBLE_EQUAL(row.meter_difference, 0.03, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(row.meter_difference_low, 0.004, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(row.meter_difference_high, 0.05, 1e-12);
+    recorded(JM_OFFLINE, 6100, &e, &row);
+    CU_ASSERT(!e.verdict.valid && strstr(e.verdict.reason, "0.4 % for reading meters"));
+    e.meters = (struct jm_meter_cost){ .reason = "no meter" };
+    recorded(JM_OFFLINE, 6100, &e, &row);
+    CU_ASSERT(e.verdict.valid && isnan(row.meter_difference) && isnan(row.meter_difference_low));
+    CU_ASSERT_STRING_EQUAL(row.meter_difference_reason, "no meter");
 }
 
 static void test_columns(void)
@@ -176,6 +196,7 @@ static void test_peak_file(void)
                                     .p99_s = 0.5,
                                     .ttft_p99_s = (double)NAN,
                                     .tpot_p99_s = (double)NAN,
+                                    .served_qps = 7.5,
                                     .verdict = { .reason = "a \"quoted\", reason" } };
     p.probe[1] = p.probe[0];
     p.probe[1].confirmation = true;
@@ -184,9 +205,9 @@ static void test_peak_file(void)
     CU_ASSERT_EQUAL_FATAL(jm_map_open(path, &m, NULL), JM_OK);
     static const char want[] =
         "window,kind,target_qps,valid,queries,duration_s,latency_p99_ms,ttft_p99_ms,tpot_p99_ms,"
-        "issue_delay_p99_us,reason\n"
-        "1,probe,8,no,662,82,500,,,0,\"a \"\"quoted\"\", reason\"\n"
-        "2,confirmation,8,yes,662,82,500,,,0,\"\"\n";
+        "issue_delay_p99_us,served_qps,reason\n"
+        "1,probe,8,no,662,82,500,,,0,7.5,\"a \"\"quoted\"\", reason\"\n"
+        "2,confirmation,8,yes,662,82,500,,,0,7.5,\"\"\n";
     CU_ASSERT(m.bytes == sizeof want - 1 && memcmp(m.data, want, m.bytes) == 0);
     jm_map_close(&m);
     free(path);
@@ -200,6 +221,7 @@ int main(void)
     CU_add_test(s, "settings", test_settings);
     CU_add_test(s, "share", test_share);
     CU_add_test(s, "meter share", test_meter_share);
+    CU_add_test(s, "meter difference", test_meter_difference);
     CU_add_test(s, "columns", test_columns);
     CU_add_test(s, "frequency", test_frequency);
     CU_add_test(s, "core wait", test_core_wait);

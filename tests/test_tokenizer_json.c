@@ -156,6 +156,7 @@ static void test_refused(void)
         { "\"merges\":[", "\"merges\":[\"ab\",", "merge 0", JM_EINPUT },
         { "\"vocab\":{", "\"vocab\":{\"zz\":-1,", "model.vocab", JM_EINPUT },
         { "\"vocab\":{", "\"vocab\":{\"zz\":4e9,", "model.vocab", JM_EINPUT },
+        { "\"vocab\":{", "\"vocab\":{\"zz\":4000000,", "model.vocab", JM_EINPUT },
         { "\"vocab\":{", "\"vocab\":{\"zz\":1000,", "one id", JM_EINPUT },
         { "\"vocab\":{", "\"vocab\":[{", "JSON", JM_EINPUT },
         { "\"content\"", "\"contents\"", "added_tokens", JM_EINPUT },

@@ -295,7 +295,7 @@ static jm_status take_scratch(jm_plan *p, jm_err *err)
     n = pictures > n ? pictures : n;
     for (uint32_t i = 0; i < p->n_steps; i++) {
         const struct jm_node *d = &p->steps[i].node;
-        size_t wide = d->op == JM_OP_LINEAR ? (size_t)JM_LINEAR_SCRATCH * d->w.cols : d->cols;
+        size_t wide = d->op == JM_OP_LINEAR ? jm_linear_scratch(d->w.cols) : d->cols;
         n = wide > n ? wide : n;
     }
     p->scratch = jm_cpu_take(p, threads, 1, sizeof *p->scratch);

@@ -46,9 +46,18 @@ struct jm_forms {
     float *d16;
 };
 
+/* f32 that a linear of so many columns wants to work in: of each column 10 (the reference's decoded
+ * weights), or of a slice of JM_SLICE columns 96 (a panel and rows of activations on AVX-512). */
+enum { JM_SLICE = 2048, JM_SLICE_SCRATCH = 96, JM_COLUMN_SCRATCH = 10, JM_SCRATCH_ALIGN = 16 };
+static inline size_t jm_linear_scratch(uint32_t cols)
+{
+    size_t slice = (size_t)JM_SLICE_SCRATCH * (cols < JM_SLICE ? cols : JM_SLICE),
+           all = (size_t)JM_COLUMN_SCRATCH * cols;
+    return (slice > all ? slice : all) + JM_SCRATCH_ALIGN;
+}
+
 /* y[r, o] = sum_k x[r, k] * w[o, k] for all rows and the outputs of groups [g0, g1). ldy: columns
- * of y. scratch: f32 [JM_LINEAR_SCRATCH * cols], 8-byte aligned, this thread's. */
-enum { JM_LINEAR_SCRATCH = 10 };
+ * of y. scratch: f32 [jm_linear_scratch(cols)], 8-byte aligned, this thread's. */
 typedef void jm_linear_fn(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
                           float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch);
 
@@ -164,9 +173,11 @@ void jm_avx512_linear_row(const struct jm_packed *w, const struct jm_acts *x, fl
 /* Of JM_PACK_STQ, with AVX-512 VBMI. */
 jm_linear_fn jm_avx512_linear_stq;
 
-/* AVX-512's over Q8_0; and what all its attentions share: scores [n] become exp(score - top), up to
- * a multiple of 16, and the result is one over their sum. */
+/* AVX-512's over Q8_0; of more heads than JM_ATTEND_HEADS over F32; and what those of few share:
+ * scores [n] become exp(score - top), up to a multiple of 16; the result is one over their sum. */
 jm_attend8_fn jm_avx512_attend8;
+void jm_avx512_attend_many(const float *q, uint32_t n_heads, const float *k, const float *v,
+                           uint32_t dim, uint32_t n, float scale, float *out);
 float jm_avx512_soften(float *scores, uint32_t n, float top);
 
 /* Those of the other architecture are not in the build. */

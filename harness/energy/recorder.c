@@ -225,6 +225,11 @@ void jm_recorder_free(jm_recorder *r)
 {
     if (!r)
         return;
+    if (r->running) { /* nobody asks for what covers the last mark */
+        pthread_mutex_lock(&r->lock);
+        r->mark_ns = INT64_MIN;
+        pthread_mutex_unlock(&r->lock);
+    }
     jm_recorder_stop(r);
     jm_series_free(&r->series);
     free(r);

@@ -32,7 +32,7 @@ int64_t jm_recorder_cpu_ns(const jm_recorder *r);
 const struct jm_series *jm_recorder_series(const jm_recorder *r);
 double jm_recorder_interval_s(const jm_recorder *r);
 
-/* Stops if need be; takes NULL. The meter stays the caller's. */
+/* Stops if need be, without waiting for readings; takes NULL. The meter stays the caller's. */
 void jm_recorder_free(jm_recorder *r);
 
 /**

@@ -167,8 +167,8 @@ static jm_status start(jm_session *s, jm_err *err)
     return st;
 }
 
-/* Processor time of all reading threads, and of programs that they ran: a run has no others. */
-static int64_t reading_cpu_ns(const jm_session *s)
+/* A run starts no programs but those that meters run. */
+int64_t jm_session_cpu_ns(const jm_session *s)
 {
     struct rusage u = { 0 };
     int64_t ns = 0;
@@ -188,7 +188,7 @@ jm_status jm_session_phase(jm_session *s, enum jm_phase phase, jm_err *err)
     if (st != JM_OK)
         return st;
     if (s->phase != JM_PHASES)
-        s->end_cpu_ns[s->phase] = reading_cpu_ns(s);
+        s->end_cpu_ns[s->phase] = jm_session_cpu_ns(s);
     for (size_t i = 0; i < s->n; i++) {
         struct jm_channel *c = &s->channel[i];
         int64_t t_ns = jm_recorder_mark(c->recorder);
@@ -197,7 +197,7 @@ jm_status jm_session_phase(jm_session *s, enum jm_phase phase, jm_err *err)
         c->begin_ns[phase] = t_ns;
         c->end_ns[phase] = 0;
     }
-    s->begin_cpu_ns[phase] = reading_cpu_ns(s);
+    s->begin_cpu_ns[phase] = jm_session_cpu_ns(s);
     s->phase = phase;
     return JM_OK;
 }
@@ -208,7 +208,7 @@ void jm_session_end(jm_session *s)
         return;
     s->ended = true;
     if (s->phase != JM_PHASES)
-        s->end_cpu_ns[s->phase] = reading_cpu_ns(s);
+        s->end_cpu_ns[s->phase] = jm_session_cpu_ns(s);
     for (size_t i = 0; i < s->n; i++) {
         struct jm_channel *c = &s->channel[i];
         if (!c->recorder)

@@ -59,6 +59,15 @@ size_t jm_session_meters(const jm_session *s);
 /* With "auto" and no meter: there are counters, but no permission to read them. */
 bool jm_session_denied(const jm_session *s);
 
+/**
+ * Before the first phase: reads the meters every *interval_s, the longest of theirs, as in a phase,
+ * until end, and keeps nothing. What carries its own times (a power log) is left alone, as what was
+ * read is gone. JM_EUNSUPPORTED: there is nothing to read; JM_ENOMEM, JM_EIO. End returns the
+ * processor time that reading took over the time since begin.
+ */
+jm_status jm_session_trial_begin(jm_session *s, double *interval_s, jm_err *err);
+double jm_session_trial_end(jm_session *s);
+
 /* Begins a phase, ends the one before. The first starts to read. */
 jm_status jm_session_phase(jm_session *s, enum jm_phase phase, jm_err *err);
 

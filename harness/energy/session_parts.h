@@ -22,11 +22,15 @@ struct jm_session {
     enum jm_phase phase; /* JM_PHASES: none */
     double interval_s, stated_error;
     int64_t begin_cpu_ns[JM_PHASES], end_cpu_ns[JM_PHASES]; /* spent on reading so far */
+    int64_t trial_ns, trial_cpu_ns;                         /* when a trial began */
     char reason[JM_ENERGY_REASON];                          /* why there are no meters */
 };
 
 /* The word in the source column. */
 const char *jm_channel_source(const struct jm_channel *c);
+
+/* Processor time of all reading threads so far, and of programs that they ran, nanoseconds. */
+int64_t jm_session_cpu_ns(const jm_session *s);
 
 /* The length of a step for its peak power. */
 double jm_channel_step_s(const struct jm_channel *c);

@@ -33,10 +33,11 @@ struct jm_load_config {
     double latency_s; /* scheduled arrival to the end of the answer */
     double ttft_s;    /* scheduled arrival to the first token; to the end where none is reported */
     double tpot_s;    /* a token after the first */
-    /* Server, above 0: a probe on the way to a window of so many seconds. It has any number of
-     * samples, a hundred or more, and is no longer than min_duration_s and one bound; see
-     * jm_load_judge. */
-    double probe_of_s;
+    bool steady; /* server: what waits may not grow, see jm_load_judge: a system answers all that
+                    comes */
+    /* Server: a probe for a search. It has any number of samples, a hundred or more, and is no
+     * longer than min_duration_s and one bound. */
+    bool probe;
     double stall_s; /* steps without any answer for so long are an error; 0: 60 s */
     const volatile sig_atomic_t *stop; /* may be NULL; non-zero: stop soon */
     jm_load_progress_fn *progress;     /* may be NULL */

@@ -4,18 +4,25 @@
 
 #include <math.h>
 
+#include "harness/stats/bootstrap.h"
 #include "harness/stats/latency.h"
 
 enum {
-    PROBES = 2,          /* of a rate that is invalid */
-    DOUBLINGS = 40,      /* up from the first rate */
-    DOUBLINGS_USUAL = 2, /* for progress */
-    CONFIRMATIONS = 20,  /* down to little more than half the rate that probes found */
+    STEPS = 40,         /* from the first rate until a valid and an invalid one are known */
+    STEPS_USUAL = 2,    /* for progress */
+    AGAIN = 1,          /* times that an invalid rate may turn out to be valid after all */
+    CONFIRMATIONS = 20, /* down to 2/3 of the rate that probes found, or less */
 };
 
-static const double resolution = 1.02;
-/* After a confirmation that failed: to the rate at which it was answered, within these. */
-static const double step_least = 0.97, step_most = 0.9;
+static const double resolution = 1.03;
+/* From rate to rate, at first; then its square, up to most. */
+static const double first_factor = 1.19, most_factor = 2.0;
+/* Confirmed is what is a little below the rate at which too many queries were answered. To begin
+ * with, as short probes tell little, it is that of most invalid ones, and at least this share of
+ * the rate that was valid. */
+static const double below = 0.99, least_share = 0.9;
+/* After a confirmation that failed within these; after k in a row the second to the power of k. */
+static const double step_least = 0.98, step_most = 0.94;
 static const double probe_share = 0.25; /* of the duration asked for */
 /* Of the rate at which the warm-up was answered: so far below it queries meet no others, and a yet
  * lower rate makes no answer faster. */
@@ -48,6 +55,13 @@ static jm_status on_window(bool open, void *user, jm_err *err)
     return s->cfg->window(open, s->cfg->user, err);
 }
 
+/* NAN: too few queries came. */
+static double served(const struct jm_load_result *r)
+{
+    struct jm_backlog b = jm_load_backlog(r);
+    return b.seconds > 0.0 ? (b.arrivals - (b.after - b.before)) / b.seconds : (double)NAN;
+}
+
 /* Keeps what a window showed. */
 static jm_status note(struct search *s, const struct jm_load_config *cfg,
                       const struct jm_load_result *r, bool confirmation, bool *valid, jm_err *err)
@@ -64,7 +78,8 @@ static jm_status note(struct search *s, const struct jm_load_config *cfg,
                             .p99_s = l.p99_s,
                             .ttft_p99_s = l.ttft_p99_s,
                             .tpot_p99_s = l.tpot_p99_s,
-                            .delay_p99_s = l.delay_p99_s };
+                            .delay_p99_s = l.delay_p99_s,
+                            .served_qps = served(r) };
     jm_load_judge(cfg, r, &p->verdict);
     *valid = p->verdict.valid;
     s->passed_s += l.n > 0 ? l.duration_s : 0.0;
@@ -83,7 +98,7 @@ static struct jm_load_config probe_config(const struct search *s, double qps)
     struct jm_load_config cfg = *s->cfg;
 
     cfg.target_qps = qps;
-    cfg.probe_of_s = jm_load_server_s(&cfg);
+    cfg.probe = true;
     cfg.min_duration_s *= probe_share;
     cfg.min_queries = 0;
     cfg.seed += s->peak->n + 1;
@@ -101,19 +116,19 @@ static void plan(struct search *s, const struct jm_load_config *cfg, int probes_
     full.target_qps = cfg->target_qps;
     s->window_s = jm_load_server_s(cfg);
     s->left_s = s->window_s * probes_after;
-    if (cfg->probe_of_s > 0.0)
+    if (cfg->probe)
         s->left_s += jm_load_server_s(&full);
     on_progress(0.0, s);
 }
 
 /* One window. probes_after: as many more are expected. */
-static jm_status probe_once(struct search *s, double qps, int probes_after, bool *valid,
-                            jm_err *err)
+static jm_status probe(struct search *s, double qps, int probes_after, bool *valid, jm_err *err)
 {
     struct jm_load_config cfg = probe_config(s, qps);
     struct jm_load_result r;
     jm_status st = full(s, err);
 
+    *valid = false;
     if (st != JM_OK)
         return st;
     cfg.user = s;
@@ -125,36 +140,26 @@ static jm_status probe_once(struct search *s, double qps, int probes_after, bool
     return st;
 }
 
-/* A rate is too high where PROBES windows with other arrivals are invalid: in one alone the machine
- * may have been busy with something else, and would end the search below its peak. */
-static jm_status probe(struct search *s, double qps, int probes_after, bool *valid, jm_err *err)
-{
-    jm_status st = JM_OK;
-
-    *valid = false;
-    for (int i = 0; i < PROBES && st == JM_OK && !*valid; i++)
-        st = probe_once(s, qps, probes_after, valid, err);
-    return st;
-}
-
 /* Halvings until high is within the resolution of low. */
 static int halvings(double low, double high)
 {
     return (int)ceil(log2(fmax(log(high / low) / log(resolution), 1.0)));
 }
 
-/* On JM_OK *low was valid and *high was not. */
-static jm_status bracket(struct search *s, double floor_qps, double *low, double *high, jm_err *err)
+/* From qps on. On JM_OK *low was valid and *high was not. */
+static jm_status bracket(struct search *s, double qps, double floor_qps, double *low, double *high,
+                         jm_err *err)
 {
-    double first = s->cfg->target_qps, qps = first;
+    const int after = halvings(1.0, first_factor);
+    double first = qps, factor = first_factor;
     bool valid = false;
-    const int after = halvings(1.0, 2.0);
-    jm_status st = probe(s, qps, after + DOUBLINGS_USUAL, &valid, err);
+    jm_status st = probe(s, qps, after + STEPS_USUAL, &valid, err);
 
     bool up = valid;
     *low = *high = qps;
-    for (int i = 0; i < DOUBLINGS && st == JM_OK && (up || qps > floor_qps); i++) {
-        qps = up ? qps * 2.0 : qps / 2.0;
+    for (int i = 0; i < STEPS && st == JM_OK && (up || qps > floor_qps); i++) {
+        qps = up ? qps * factor : qps / factor;
+        factor = fmin(factor * factor, most_factor);
         st = probe(s, qps, after + 1, &valid, err);
         if (st != JM_OK)
             return st;
@@ -169,11 +174,56 @@ static jm_status bracket(struct search *s, double floor_qps, double *low, double
                    fmin(qps, first), fmax(qps, first), valid ? "valid" : last->verdict.reason);
 }
 
-/* The rate after one that failed. */
-static double lower(const struct jm_probe *failed)
+static jm_status narrow(struct search *s, double *low, double *high, jm_err *err)
 {
-    double answered = failed->duration_s > 0.0 ? failed->queries / failed->duration_s : 0.0;
-    return fmin(fmax(answered, step_most * failed->qps), step_least * failed->qps);
+    jm_status st = JM_OK;
+
+    while (st == JM_OK && *high > *low * resolution) {
+        double qps = sqrt(*low * *high);
+        bool valid = false;
+        st = probe(s, qps, halvings(*low, *high) - 1, &valid, err);
+        *(valid ? low : high) = qps;
+    }
+    return st;
+}
+
+/* The highest rate of which a probe is valid. A machine that was slow for a moment ends it below
+ * that, so the rate above is tried again. */
+static jm_status explore(struct search *s, double floor_qps, double *low, jm_err *err)
+{
+    double high = 0.0;
+    bool valid = true;
+    jm_status st = bracket(s, s->cfg->target_qps, floor_qps, low, &high, err);
+
+    for (int i = 0; st == JM_OK && valid; i++) {
+        st = narrow(s, low, &high, err);
+        valid = false;
+        if (st == JM_OK && i < AGAIN)
+            st = probe(s, high, 0, &valid, err);
+        if (st == JM_OK && valid)
+            st = bracket(s, high * first_factor, floor_qps, low, &high, err);
+    }
+    return st;
+}
+
+/* The first rate to confirm, where probes of low were valid. */
+static double confirm_at(const struct jm_peak *p, double low)
+{
+    double served[JM_MAX_PROBES];
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n; i++)
+        if (!p->probe[i].verdict.valid && p->probe[i].served_qps > 0.0)
+            served[n++] = p->probe[i].served_qps;
+    return n ? fmin(low, fmax(below * jm_median(served, n), least_share * low)) : low;
+}
+
+/* The rate after one that failed, the last of so many in a row. */
+static double lower(const struct jm_probe *failed, int in_a_row)
+{
+    double served = isnan(failed->served_qps) ? 0.0 : failed->served_qps;
+    double least = pow(step_most, in_a_row) * failed->qps;
+    return fmin(fmax(below * served, least), step_least * failed->qps);
 }
 
 static jm_status confirm(struct search *s, double qps, struct jm_load_config *used,
@@ -197,7 +247,7 @@ static jm_status confirm(struct search *s, double qps, struct jm_load_config *us
         if (st == JM_OK)
             st = note(s, used, result, true, &valid, err);
         if (st == JM_OK)
-            qps = lower(&s->peak->probe[s->peak->n - 1]);
+            qps = lower(&s->peak->probe[s->peak->n - 1], i + 1);
     }
     used->progress = s->cfg->progress;
     used->window = s->cfg->window;
@@ -214,7 +264,7 @@ jm_status jm_peak_find(const struct jm_sut *sut, const struct jm_load_config *cf
 {
     struct jm_load_config start = *cfg;
     struct search s = { .sut = sut, .cfg = &start, .peak = peak };
-    double low = 0.0, high = 0.0, rate;
+    double low = 0.0, rate;
     jm_status st;
 
     peak->n = 0;
@@ -225,15 +275,12 @@ jm_status jm_peak_find(const struct jm_sut *sut, const struct jm_load_config *cf
     start.target_qps =
         cfg->target_qps > 0.0 ? cfg->target_qps : 1.0; /* a warm-up has no arrivals */
     st = jm_load_warmup_rate(sut, &start, &rate, err);
-    if (st == JM_OK && cfg->target_qps == 0.0)
-        start.target_qps = rate / 2.0;
+    start.steady = true;
+    if (cfg->target_qps == 0.0)
+        start.target_qps = rate;
     if (st == JM_OK)
-        st = bracket(&s, rate * idle_share, &low, &high, err);
-    while (st == JM_OK && high > low * resolution) {
-        double qps = sqrt(low * high);
-        bool valid = false;
-        st = probe(&s, qps, halvings(low, high) - 1, &valid, err);
-        *(valid ? &low : &high) = qps;
-    }
-    return st == JM_OK ? confirm(&s, low, used, result, err) : st;
+        st = explore(&s, rate * idle_share, &low, err);
+    if (st == JM_OK)
+        st = confirm(&s, confirm_at(peak, low), used, result, err);
+    return st;
 }

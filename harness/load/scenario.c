@@ -40,8 +40,7 @@ jm_status jm_scenario_find(const char *name, enum jm_scenario *out, jm_err *err)
         if (len > 0 && (size_t)len < sizeof list - used)
             used += (size_t)len;
     }
-    return jm_fail(err, JM_ENOTFOUND, "scenario '%.60s' does not exist; choose from: %s", name,
-                   list);
+    return jm_fail(err, JM_EUSAGE, "scenario '%.60s' does not exist; choose from: %s", name, list);
 }
 
 const char *jm_scenario_name(enum jm_scenario scenario)

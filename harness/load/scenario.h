@@ -23,7 +23,7 @@ struct jm_scenario_info {
 /* All scenarios; *n of them. */
 const struct jm_scenario_info *jm_scenarios(size_t *n);
 
-/* JM_ENOTFOUND on any other name; the text lists those there are. */
+/* JM_EUSAGE on any other name; the text lists those there are. */
 jm_status jm_scenario_find(const char *name, enum jm_scenario *out, jm_err *err);
 
 /* Never NULL; "unknown" for a value outside the table. */

@@ -21,20 +21,22 @@ static const int64_t lead_ns = 2000000; /* from opening the window to the first 
 
 double jm_load_server_s(const struct jm_load_config *cfg)
 {
-    bool probe = cfg->probe_of_s > 0.0;
     double bound_s = fmax(cfg->latency_s, cfg->ttft_s);
-    double least = probe ? PROBE_LEAST : (double)jm_percentile_min_n(1, JM_BOUND_PERCENTILE);
-    double duration_s = fmax(cfg->min_duration_s, (probe ? 1 : BOUNDS_LONG) * bound_s);
+    double least = cfg->probe ? PROBE_LEAST : (double)jm_percentile_min_n(1, JM_BOUND_PERCENTILE);
+    double duration_s = fmax(cfg->min_duration_s, (cfg->probe ? 1 : BOUNDS_LONG) * bound_s);
     return fmax(duration_s, fmax(least, (double)cfg->min_queries) / cfg->target_qps);
 }
 
 uint32_t jm_load_server_total(const struct jm_load_state *r, struct jm_load_result *out)
 {
     const struct jm_load_config *cfg = r->cfg;
-    double n = cfg->probe_of_s > 0.0 ? 1.0 : r->sut->n_samples;
+    double n = cfg->probe ? 1.0 : r->sut->n_samples;
     /* The division that became a duration may have lost a last bit. */
     double want = ceil(cfg->target_qps * jm_load_server_s(cfg) * (1.0 - 1e-12));
-    double total = ceil(want / n) * n;
+    /* Arrivals of the least time, and three standard deviations of their number, or half of all
+     * windows would end a little before it. */
+    double least = cfg->target_qps * cfg->min_duration_s;
+    double total = ceil(fmax(want, cfg->probe ? 0.0 : least + 3.0 * sqrt(least)) / n) * n;
 
     if (total <= (double)r->limit)
         return (uint32_t)total;
@@ -123,7 +125,7 @@ static jm_status serve(struct jm_load_state *r, uint32_t total, struct jm_wait *
     uint64_t allowed = 0;
     jm_status st = JM_OK;
 
-    if (cfg->probe_of_s > 0.0)
+    if (cfg->probe)
         allowed = (uint64_t)((1.0 - JM_BOUND_PERCENTILE) * total + 1e-9);
     else
         (void)jm_percentile_max_over(total, JM_BOUND_PERCENTILE, &allowed);

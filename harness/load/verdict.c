@@ -26,7 +26,7 @@ static void judge_bound(const struct jm_load_config *cfg, const struct jm_load_r
         n++;
         over += jm_bound_broken(kind, &r->timings[i], bound_s);
     }
-    if (cfg->probe_of_s > 0.0) {
+    if (cfg->probe) {
         if ((double)over > (1.0 - JM_BOUND_PERCENTILE) * n + 1e-9)
             REFUSE(out, "%u of %u queries of a probe were over %.6g ms %s", over, n, bound_s * 1e3,
                    jm_bound_name(kind));
@@ -45,34 +45,41 @@ static void judge_bound(const struct jm_load_config *cfg, const struct jm_load_r
                (unsigned long long)jm_percentile_min_n(0, JM_BOUND_PERCENTILE));
 }
 
-/* Of the first n queries those that were not answered when the last of them came. */
-static uint32_t backlog_at(const struct jm_load_result *r, uint32_t n)
+/* Mean backlog at some arrivals from first to before last. */
+static double backlog(const struct jm_load_result *r, uint32_t first, uint32_t last)
 {
-    uint32_t waiting = 0;
+    enum { POINTS = 16 };
+    uint64_t waiting = 0;
 
-    for (uint32_t i = 0; i < n; i++)
-        waiting += r->timings[i].done_ns > r->timings[n - 1].issue_ns;
-    return waiting;
+    for (uint64_t k = 0; k < POINTS; k++) {
+        uint32_t at = first + (uint32_t)((last - first) * k / POINTS);
+        int64_t now_ns = r->timings[at].issue_ns;
+        for (uint32_t i = 0; i <= at; i++)
+            waiting += r->timings[i].done_ns == 0 || r->timings[i].done_ns > now_ns;
+    }
+    return (double)waiting / POINTS;
 }
 
-static void judge_backlog(const struct jm_load_config *cfg, const struct jm_load_result *r,
-                          struct jm_verdict *out)
+struct jm_backlog jm_load_backlog(const struct jm_load_result *r)
 {
-    double bound_s = fmax(cfg->latency_s, cfg->ttft_s);
-    uint32_t half = r->issued / 2;
-    if (half == 0 || bound_s == 0.0)
-        return;
-    int64_t half_ns = r->timings[half - 1].issue_ns, end_ns = r->timings[r->issued - 1].issue_ns;
-    uint32_t before = backlog_at(r, half), after = backlog_at(r, r->issued);
-    double grown = (double)after - before, seconds = (double)(end_ns - half_ns) * 1e-9;
-    if (!(grown > 2.0 * sqrt(r->issued - half)) || !(seconds > 0.0))
-        return;
-    double left_s = cfg->probe_of_s - (double)(end_ns - r->t_start_ns) * 1e-9;
-    double last = after + grown / seconds * fmax(left_s, 0.0);
-    if (last > bound_s * cfg->target_qps)
+    uint32_t n = r->issued, eighth = n / 8;
+
+    if (eighth == 0)
+        return (struct jm_backlog){ 0 };
+    int64_t ns = r->timings[7 * eighth].issue_ns - r->timings[3 * eighth].issue_ns;
+    return (struct jm_backlog){ .before = backlog(r, 2 * eighth, 4 * eighth),
+                                .after = backlog(r, 6 * eighth, 8 * eighth),
+                                .arrivals = 4 * eighth,
+                                .seconds = (double)ns * 1e-9 };
+}
+
+static void judge_backlog(const struct jm_load_result *r, struct jm_verdict *out)
+{
+    struct jm_backlog b = jm_load_backlog(r);
+    if (b.after - b.before > 2.0 * sqrt(b.arrivals))
         REFUSE(out,
-               "queries waiting grew from %u to %u in %.3g s: in %.3g s they would wait %.3g s",
-               before, after, seconds, cfg->probe_of_s, last / cfg->target_qps);
+               "queries waiting grew from %.0f to %.0f in %.3g s: more came than were answered",
+               b.before, b.after, b.seconds);
 }
 
 /* A server window is as long as its schedule, whose length is random, and an offline window is as
@@ -111,8 +118,8 @@ void jm_load_judge(const struct jm_load_config *cfg, const struct jm_load_result
     for (int k = 0; k < JM_BOUNDS && cfg->scenario == JM_SERVER && out->valid; k++)
         if (jm_bound_s(cfg, (enum jm_bound)k) > 0.0)
             judge_bound(cfg, r, (enum jm_bound)k, out);
-    if (out->valid && cfg->probe_of_s > 0.0)
-        judge_backlog(cfg, r, out);
+    if (out->valid && cfg->steady)
+        judge_backlog(r, out);
     if (out->valid)
         judge_length(cfg, r, out);
 }

@@ -60,7 +60,7 @@ static size_t write_scenario(FILE *f, const struct jm_table *t, const char *scen
         fprintf(f, " \"%s\"\n", label);
         bars++;
     }
-    fputs(bars ? "" : "? ? ? ? \"\"\n", f);
+    fputs(bars ? "" : "-1 ? ? ? \"\"\n", f);
     return bars;
 }
 

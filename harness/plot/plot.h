@@ -4,6 +4,7 @@
 #ifndef JM_HARNESS_PLOT_PLOT_H
 #define JM_HARNESS_PLOT_PLOT_H
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "harness/plot/table.h"
@@ -18,6 +19,7 @@ struct jm_plot_job {
     const char *data;      /* scratch data file */
     const char *suffix;    /* of the names of what is drawn: "-imagegen" where there are others */
     bool quiet;            /* says nothing on stdout */
+    const volatile sig_atomic_t *stop; /* non-zero: draw no further; NULL: never */
 };
 
 /* Weight format, with the model where the format alone is not clear, and the backend where the file

@@ -325,7 +325,7 @@ static jm_status draw(const struct jm_roofline *r, const char *data, const char 
 jm_status jm_plot_roofline(const struct jm_roofline *r, const char *dir, jm_err *err)
 {
     char scratch[] = "/tmp/joulemark-plot-XXXXXX";
-    char *share = jm_share_dir(), *scripts = share ? jm_asprintf("%s/plots", share) : NULL;
+    char *scripts = jm_share_dir("plots");
     jm_status st = JM_OK;
     if (!scripts)
         st = jm_fail(err, JM_ENOTFOUND, "the plot scripts cannot be found; set JM_SHARE");
@@ -340,7 +340,6 @@ jm_status jm_plot_roofline(const struct jm_roofline *r, const char *dir, jm_err 
         (void)rmdir(scratch);
         free(data);
     }
-    free(share);
     free(scripts);
     return st;
 }

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { JM_SCHEMA_VERSION = 4, JM_TEXT_BYTES = 256 };
+enum { JM_SCHEMA_VERSION = 5, JM_TEXT_BYTES = 256 };
 
 /* A u64 column without a value. */
 #define JM_U64_EMPTY UINT64_MAX
@@ -15,7 +15,7 @@ enum { JM_SCHEMA_VERSION = 4, JM_TEXT_BYTES = 256 };
 /* T: text, U: u64, D: double; each takes name, unit, description. */
 /* clang-format off */
 #define JM_COLUMNS(T, U, D) \
-    U(schema_version, "", "schema of this row, 4") \
+    U(schema_version, "", "schema of this row, 5") \
     T(run_id, "", "unique name of the run") \
     T(time_utc, "", "start, ISO 8601, UTC") \
     T(joulemark_version, "", "version of the program") \
@@ -95,7 +95,11 @@ enum { JM_SCHEMA_VERSION = 4, JM_TEXT_BYTES = 256 };
     D(issue_delay_max_us, "us", "highest of it") \
     D(harness_ns, "ns", "cost of a query to a system that answers at once, measured before the runs") \
     D(harness_share, "", "that cost over the metric of the scenario") \
-    D(meter_share, "", "processor time of reading meters over the measured time; empty: no meter; with harness_share above 0.01 the run is invalid") \
+    D(meter_share, "", "processor time of reading meters over the measured time; empty: no meter") \
+    D(meter_difference, "", "a query to a system that answers at once takes this share longer while meters are read; measured before the run") \
+    D(meter_difference_low, "", "at least this at 99 % confidence; with harness_share above 0.01, or meter_share with it, the run is invalid") \
+    D(meter_difference_high, "", "at most this at 99 % confidence") \
+    T(meter_difference_reason, "", "why the difference is unavailable") \
     D(core_wait_share, "", "share of the measured time that the measuring thread had no core") \
     U(frequency_start_khz, "kHz", "mean clock of all cores before the measured time") \
     U(frequency_end_khz, "kHz", "mean clock of all cores after it") \

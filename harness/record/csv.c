@@ -178,8 +178,9 @@ static void check_header(struct reader *r)
     for (size_t i = 0; i < r->n_columns && r->st == JM_OK; i++)
         if (!have[i] &&
             (!older || r->column[i].offset == offsetof(struct jm_record, schema_version)))
-            r->st = jm_fail(r->err, JM_EINPUT, "%s: the header lacks column %s", r->path,
-                            r->column[i].name);
+            r->st = jm_fail(r->err, JM_EINPUT,
+                            "%s: no results of 'joulemark run': the header lacks column %s",
+                            r->path, r->column[i].name);
     if (r->st == JM_OK && r->n_header != known)
         r->st = jm_fail(r->err, JM_EINPUT, "%s: the header has columns that schema %d does not",
                         r->path, JM_SCHEMA_VERSION);

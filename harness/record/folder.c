@@ -5,8 +5,10 @@
 #include <cjson/cJSON.h>
 #include <csv.h>
 #include <dirent.h>
+#include <errno.h>
 #include <hwloc.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -196,23 +198,51 @@ void jm_folder_remove(const char *dir)
     (void)rmdir(dir);
 }
 
+static jm_status add_file(cJSON *files, const char *dir, const char *name, jm_err *err)
+{
+    char hex[JM_SHA256_HEX];
+    char *path = path_in(dir, name, err);
+    if (!path)
+        return JM_ENOMEM;
+    jm_err e = { .status = JM_OK };
+    jm_status st = jm_sha256_file(path, hex, &e);
+    free(path);
+    if (st == JM_ENOTFOUND) /* no meter, or an interrupted run */
+        return JM_OK;
+    if (st != JM_OK)
+        return jm_fail(err, st, "%s", e.text);
+    (void)cJSON_AddStringToObject(files, name, hex);
+    return JM_OK;
+}
+
+/* Answers that are not text have a folder. */
+static jm_status add_answers(cJSON *files, const char *dir, jm_err *err)
+{
+    struct dirent **entry = NULL;
+    char *path = path_in(dir, "answers", err);
+    if (!path)
+        return JM_ENOMEM;
+    int n = scandir(path, &entry, NULL, alphasort);
+    jm_status st =
+        n < 0 && errno != ENOENT ? jm_fail(err, JM_EIO, "%s: %s", path, strerror(errno)) : JM_OK;
+    free(path);
+    for (int i = 0; i < n; i++) {
+        char name[sizeof "answers/" + sizeof entry[i]->d_name];
+        (void)snprintf(name, sizeof name, "answers/%s", entry[i]->d_name);
+        if (st == JM_OK && entry[i]->d_name[0] != '.')
+            st = add_file(files, dir, name, err);
+        free(entry[i]);
+    }
+    free(entry);
+    return st;
+}
+
 static jm_status add_files(cJSON *files, const char *dir, jm_err *err)
 {
-    for (size_t i = 0; i < N_NAMES; i++) {
-        char hex[JM_SHA256_HEX];
-        char *path = path_in(dir, names[i], err);
-        if (!path)
-            return JM_ENOMEM;
-        jm_err e = { .status = JM_OK };
-        jm_status st = jm_sha256_file(path, hex, &e);
-        free(path);
-        if (st == JM_ENOTFOUND) /* no meter, or an interrupted run */
-            continue;
-        if (st != JM_OK)
-            return jm_fail(err, st, "%s", e.text);
-        (void)cJSON_AddStringToObject(files, names[i], hex);
-    }
-    return JM_OK;
+    jm_status st = JM_OK;
+    for (size_t i = 0; i < N_NAMES && st == JM_OK; i++)
+        st = add_file(files, dir, names[i], err);
+    return st == JM_OK ? add_answers(files, dir, err) : st;
 }
 
 jm_status jm_folder_manifest(const char *dir, const struct jm_record *record,

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "harness/memory_line.h"
 
 jm_status jm_roofline_roofs(const struct jm_backend_ops *ops, jm_device *dev, struct jm_roofline *r,
                             jm_err *err)
@@ -159,6 +160,9 @@ jm_status jm_roofline_profile(const struct jm_roofline_load *load, struct jm_roo
     if (st != JM_OK)
         return st;
     load->workload->info(w, &run->model);
+    char who[64];
+    snprintf(who, sizeof who, "roofline, %s", load->scenario);
+    jm_memory_line(stderr, who, &run->model.memory, run->model.other_bytes);
     struct drive d = { .sut = load->workload->sut(w),
                        .in_flight = single ? 1 : 2 * config.batch,
                        .rng = { .state = load->seed } };

@@ -10,11 +10,10 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "harness/commit.h" /* made at every build */
+
 #ifndef JM_VERSION
 #define JM_VERSION "unknown"
-#endif
-#ifndef JM_COMMIT
-#define JM_COMMIT "unknown"
 #endif
 #ifndef JM_BUILD_FLAGS
 #define JM_BUILD_FLAGS "unknown"

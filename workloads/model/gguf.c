@@ -102,7 +102,7 @@ static bool take(struct cursor *c, uint64_t n, const char *what, const uint8_t *
     if (n > left) {
         c->st = jm_fail(c->err, JM_EINPUT,
                         "%s: byte %zu: %s needs %llu bytes but the file has only %zu more; it is "
-                        "cut off or damaged",
+                        "cut off or damaged: copy it again",
                         c->f->path, c->at, what, (unsigned long long)n, left);
         return false;
     }
@@ -146,7 +146,7 @@ static bool count_fits(struct cursor *c, uint64_t n, size_t item_bytes, const ch
     if (c->st == JM_OK && n > (c->f->bytes - c->at) / item_bytes)
         c->st = jm_fail(c->err, JM_EINPUT,
                         "%s: byte %zu: %llu %s cannot fit in the remaining %zu bytes; the file is "
-                        "cut off or damaged",
+                        "cut off or damaged: copy it again",
                         c->f->path, c->at, (unsigned long long)n, what, c->f->bytes - c->at);
     return c->st == JM_OK;
 }
@@ -443,9 +443,11 @@ static void read_type(struct cursor *c, struct place *p, struct jm_tensor *t)
         return;
     struct shown name = show((jm_str){ .p = t->name, .n = strlen(t->name) });
     if (!format_of_type(p->type, &t->format)) {
-        c->st = jm_fail(c->err, JM_EUNSUPPORTED,
-                        "%s: byte %zu: tensor \"%s\" has type %u (%s), which cannot be decoded",
-                        c->f->path, at, name.text, p->type, foreign_type_name(p->type));
+        c->st =
+            jm_fail(c->err, JM_EUNSUPPORTED,
+                    "%s: byte %zu: tensor \"%s\" has type %u (%s), which cannot be decoded; use "
+                    "a file in F16, Q8_0, Q4_K or Q4_0",
+                    c->f->path, at, name.text, p->type, foreign_type_name(p->type));
         return;
     }
     p->bytes = jm_format_row_bytes(t->format, t->cols);
@@ -611,12 +613,12 @@ static void check_extents(struct cursor *c, const jm_gguf *f, const struct exten
             continue;
         const char *name = f->tensors[i].name;
         bool last = ends[k] == f->bytes - f->data_at;
-        c->st = jm_fail(c->err, JM_EINPUT,
-                        "%s: byte %zu: tensor \"%s\" of %llu bytes at offset %llu %s", f->path,
-                        p->at, show((jm_str){ .p = name, .n = strlen(name) }).text,
-                        (unsigned long long)p->bytes, (unsigned long long)p->offset,
-                        last ? "reaches beyond the end of the file; it is cut off or damaged"
-                             : "overlaps the next tensor; the file is damaged");
+        c->st = jm_fail(
+            c->err, JM_EINPUT, "%s: byte %zu: tensor \"%s\" of %llu bytes at offset %llu %s",
+            f->path, p->at, show((jm_str){ .p = name, .n = strlen(name) }).text,
+            (unsigned long long)p->bytes, (unsigned long long)p->offset,
+            last ? "reaches beyond the end of the file; it is cut off or damaged: copy it again"
+                 : "overlaps the next tensor; the file is damaged");
         return;
     }
 }

@@ -108,6 +108,14 @@ static bool same_file(const char *a, const char *b)
            (stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
+jm_status jm_quantize_format(const char *name, jm_format *out, jm_err *err)
+{
+    if (jm_format_by_name(name, out))
+        return JM_OK;
+    return jm_fail(err, JM_EUSAGE,
+                   "no weight format '%.32s'; use F16, Q8_0, Q6_K, Q5_0, Q4_K or Q4_0", name);
+}
+
 jm_status jm_quantize_file(const char *src, const char *dst, jm_format to, struct jm_quantized *out,
                            jm_err *err)
 {

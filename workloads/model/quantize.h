@@ -13,6 +13,9 @@ struct jm_quantized {
     jm_format replacement;
 };
 
+/* The format of a name as a user gives it. JM_EUSAGE names those that there are. */
+jm_status jm_quantize_format(const char *name, jm_format *out, jm_err *err);
+
 /**
  * Reads src, writes dst, one tensor after the other.
  *

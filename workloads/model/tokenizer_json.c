@@ -17,6 +17,7 @@ enum {
     TYPE_USER = 4,
     TYPE_UNUSED = 5,
     MAX_TOKENS = 1 << 22,
+    HOLES = 1 << 12, /* ids without a token, besides as many as there are tokens */
 };
 
 struct reader {
@@ -93,25 +94,28 @@ static const char *find_cut(const cJSON *root)
 
 /* ---- tokens ---- */
 
-/* The number of tokens: one more than the largest id. 0: an id makes no sense. */
+/* The number of tokens: one more than the largest id. 0: an id makes no sense, or a few tokens are
+ * spread over so many ids that they would take memory for what is not there. */
 static size_t count_tokens(const cJSON *vocab, const cJSON *added)
 {
     const cJSON *c;
-    uint64_t id, n = 0;
+    uint64_t id, n = 0, given = 0;
     cJSON_ArrayForEach(c, vocab)
     {
+        given++;
         if (!jm_json_u64(c, &id) || id >= MAX_TOKENS)
             return 0;
         n = id >= n ? id + 1 : n;
     }
     cJSON_ArrayForEach(c, added)
     {
+        given++;
         if (!jm_json_u64(cJSON_GetObjectItemCaseSensitive(c, "id"), &id) || id >= MAX_TOKENS ||
             !cJSON_IsString(cJSON_GetObjectItemCaseSensitive(c, "content")))
             return 0;
         n = id >= n ? id + 1 : n;
     }
-    return (size_t)n;
+    return n <= 2 * given + HOLES ? (size_t)n : 0;
 }
 
 static jm_status read_tokens(struct reader *r, const cJSON *vocab, const cJSON *added, jm_err *err)

@@ -184,12 +184,10 @@ static jm_status step(void *state, struct jm_sink *sink, jm_err *err)
 /* One word of --languages. */
 static jm_status check_language(const jm_workload *w, const char *code, jm_err *err)
 {
-    const struct jm_language *l = jm_language_find(code);
-    if (!l) {
-        const struct jm_language *near = jm_language_nearest(code);
-        return jm_fail(err, JM_EUSAGE, "no language \"%.40s\"; did you mean %s (%s)?", code,
-                       near ? near->code : "de", near ? near->english : "German");
-    }
+    const struct jm_language *l;
+    jm_err why = { 0 };
+    if (jm_language_get(code, &l, &why) != JM_OK)
+        return jm_fail(err, JM_EUSAGE, "%s", why.text);
     if (!jm_prompt_can(w->model.tok, w->model.prompt, l))
         return jm_fail(err, JM_EUSAGE, "%s: the model does not translate into %s (%s)",
                        jm_gguf_path(w->model.file), l->english, l->code);

@@ -101,11 +101,7 @@ INLINE int runs_of(const enum jm_pack_kind kind)
 
 INLINE __m512 scales_of(const uint8_t *p, const enum jm_pack_kind kind)
 {
-    if (kind == JM_PACK_I16) { /* exponent bytes */
-        __m128i e = _mm_loadu_si128((const __m128i *)(const void *)p);
-        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu8_epi32(e), 23));
-    }
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+    return kind == JM_PACK_I16 ? exponents_to_ps(p) : halves_to_ps(p);
 }
 
 /* Levels are unsigned: sum_k (w + offset) q - offset * sum_k q. Q8 128, Q4 8, Q2 1. */
@@ -151,6 +147,21 @@ INLINE void dot_block(__m512i *acc, const uint8_t *p, size_t group_bytes, const 
     }
 }
 
+/* One row alone reads eight groups side by side: what comes later in each is asked for, as far
+ * ahead as 4 KB of all, since processors do not look beyond a page by themselves. p: a block of the
+ * first group. */
+INLINE void ask_groups(const uint8_t *p, size_t group_bytes, const int G,
+                       const enum jm_pack_kind kind)
+{
+    enum { AHEAD = 512 };
+    UNROLL(8)
+    for (int j = 0; j < G; j++) {
+        UNROLL(16)
+        for (int i = 0; i < vectors_of(kind); i++)
+            _mm_prefetch((const char *)p + (size_t)j * group_bytes + AHEAD + 64 * i, _MM_HINT_T0);
+    }
+}
+
 INLINE void tile_int(const struct jm_packed *w, const struct jm_acts *x, uint32_t row, float *y,
                      size_t ldy, uint32_t g, const int R, const int G, const enum jm_pack_kind kind,
                      struct ahead *ahead)
@@ -171,9 +182,12 @@ INLINE void tile_int(const struct jm_packed *w, const struct jm_acts *x, uint32_
         for (int i = 0; i < R * G; i++)
             acc[i] =
                 start_of(wide ? NULL : x->sum + (size_t)(row + (uint32_t)(i / G)) * n + b, kind);
-        ask(ahead);
-        dot_block(acc, p + (size_t)b * 64 * (size_t)vectors_of(kind), w->group_bytes,
-                  q + (size_t)b * (wide ? 64 : 32), ldx, R, G, kind);
+        const uint8_t *levels = p + (size_t)b * 64 * (size_t)vectors_of(kind);
+        if (ahead)
+            ask(ahead);
+        else
+            ask_groups(levels, w->group_bytes, G, kind);
+        dot_block(acc, levels, w->group_bytes, q + (size_t)b * (wide ? 64 : 32), ldx, R, G, kind);
         __m512 dw[8];
         UNROLL(8)
         for (int j = 0; j < G; j++)
@@ -200,10 +214,10 @@ INLINE void rows_int(const struct jm_packed *w, const struct jm_acts *x, uint32_
 {
     uint32_t r = 0, tiles = n_rows / 4 + n_rows % 4 / 2 + n_rows % 2;
     const uint8_t *next = w->data + (g + (uint32_t)G) * w->group_bytes;
-    struct ahead a = { .p = next, .end = next };
+    struct ahead a = { .p = next, .end = next, .twin = (size_t)(G - 1) * w->group_bytes };
     if (g + 2 * (uint32_t)G <= w->n_groups)
-        a.end += (size_t)G * w->group_bytes;
-    a.bytes = (size_t)G * w->group_bytes / (tiles * (x->cols / BLOCK));
+        a.end += w->group_bytes;
+    a.bytes = w->group_bytes / (tiles * (x->cols / BLOCK));
     for (; r + 4 <= n_rows; r += 4)
         tile_int(w, x, r, y, ldy, g, 4, G, kind, &a);
     for (; r + 2 <= n_rows; r += 2)
@@ -217,9 +231,8 @@ INLINE void linear_int(const struct jm_packed *w, const struct jm_acts *x, uint3
 {
     uint32_t g = g0;
     if (n_rows == 1) {
-        struct ahead none = { 0 };
         for (; g + 8 <= g1; g += 8)
-            tile_int(w, x, 0, y, ldy, g, 1, 8, kind, &none);
+            tile_int(w, x, 0, y, ldy, g, 1, 8, kind, NULL);
     }
     for (; g + 2 <= g1; g += 2)
         rows_int(w, x, n_rows, y, ldy, g, 2, kind);
@@ -551,7 +564,10 @@ INLINE void attend_all(const float *q, uint32_t n_heads, const void *k, const vo
 static void attend(const float *q, uint32_t n_heads, const float *k, const float *v, uint32_t dim,
                    uint32_t n, float scale, float *scores, float *out)
 {
-    attend_all(q, n_heads, k, v, dim, n, scale, scores, out, 0);
+    if (n_heads > JM_ATTEND_HEADS)
+        jm_avx512_attend_many(q, n_heads, k, v, dim, n, scale, out);
+    else
+        attend_all(q, n_heads, k, v, dim, n, scale, scores, out, 0);
 }
 
 static void attend16(const float *q, uint32_t n_heads, const uint16_t *k, const uint16_t *v,

@@ -69,11 +69,35 @@ INLINE __m512 halves_to_ps(const uint8_t *p)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
+/* Of exponent bytes e: 2^(e - 127). */
+INLINE __m512 exponents_to_ps(const uint8_t *p)
+{
+    __m128i e = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu8_epi32(e), 23));
+}
+
 INLINE __m512i word_at(const void *p)
 {
     int32_t four;
     __builtin_memcpy(&four, p, 4);
     return _mm512_set1_epi32(four);
+}
+
+/* acc + the products of w, four u8 or two s16 a lane, with the word at p for all lanes, which is
+ * the instruction's own operand: GCC loads words into registers first, an instruction more. */
+typedef int32_t __attribute__((may_alias)) jm_word;
+INLINE __m512i dot_word(__m512i acc, __m512i w, const uint8_t *p, const int wide)
+{
+#ifdef JM_SANITIZED /* sees the word be read */
+    return wide ? _mm512_dpwssd_epi32(acc, w, word_at(p)) : _mm512_dpbusd_epi32(acc, w, word_at(p));
+#else
+    const jm_word *word = (const void *)p;
+    if (wide)
+        __asm__("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(w), "m"(*word));
+    else
+        __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(w), "m"(*word));
+    return acc;
+#endif
 }
 
 /* The first of those that are left, as many as there are lanes. */
@@ -101,16 +125,19 @@ INLINE __m512 exp_ps(__m512 x)
     return _mm512_mask_mov_ps(_mm512_scalef_ps(p, n), tiny, _mm512_setzero_ps());
 }
 
-/* Weights that will be wanted soon, up to end, and how much of them to ask for at a time. */
+/* Weights that will be wanted soon: of one group up to end, and of another one that lies `twin`
+ * bytes on; how much of each to ask for at a time. */
 struct ahead {
     const uint8_t *p, *end;
-    size_t bytes;
+    size_t twin, bytes;
 };
 
 INLINE void ask(struct ahead *a)
 {
-    for (size_t i = 0; i < a->bytes && a->p < a->end; i += 64, a->p += 64)
+    for (size_t i = 0; i < a->bytes && a->p < a->end; i += 64, a->p += 64) {
         _mm_prefetch((const char *)a->p, _MM_HINT_T1);
+        _mm_prefetch((const char *)a->p + a->twin, _MM_HINT_T1);
+    }
 }
 
 /* Keys and values of long contexts come from memory: they are asked for so much before they are

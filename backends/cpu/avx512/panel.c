@@ -1,282 +1,158 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Linears of many rows in formats that take work to unpack, AVX-512 with VNNI. The weights of 32
- * outputs become bytes and F32 scales once for all rows, which then pass four to six at a time.
- * Q8, Q4 and Q2 gain nothing by it: their levels cost no more than a mask.
- *
- * Floats are added in the order of the other kernels: a row gets the same result alone and among
- * others. */
+/* Linears of many rows of integer formats, AVX-512 with VNNI. The inputs are cut into slices, and
+ * rows into passes, so that a pass's activations of a slice and a panel of weights lie in the L2
+ * cache. Each panel, the weights of 32 outputs as bytes and F32 scales, is unpacked once for all
+ * tiles of rows of a pass; what it has multiplied waits in y for the next slice. */
 #include "backends/cpu/avx512/panel.h"
 
-#include "backends/cpu/avx512/lanes.h"
+enum { G = JM_PANEL_GROUPS, SUPER = 256 };
 
-enum { G = JM_PANEL_GROUPS, MAX_TILE = 6, MIN_TILE = 4, SUPER = 256 };
-
-/* Two groups of a linear: their panel and results. */
-struct piece {
+/* A linear, and its room in scratch. */
+struct work {
+    const struct jm_packed *w;
     const struct jm_acts *x;
-    struct jm_panel panel;
-    struct ahead ahead; /* of the piece that comes next */
-    float *y;           /* of row 0 */
+    float *y;
     size_t ldy;
-    __mmask16 lanes[G];
-};
-
-INLINE void store_sums(const struct piece *w, uint32_t row, const __m512 *sum, const int R)
-{
-    UNROLL(12)
-    for (int i = 0; i < R * G; i++)
-        _mm512_mask_storeu_ps(w->y + (row + (uint32_t)(i / G)) * w->ldy + i % G * LANES,
-                              w->lanes[i % G], sum[i]);
-}
-
-INLINE void clear(__m512 *sum, const int R)
-{
-    UNROLL(12)
-    for (int i = 0; i < R * G; i++)
-        sum[i] = _mm512_setzero_ps();
-}
-
-/* acc[r * G + j] += 4 N inputs for R rows and both groups, whose levels lie ld bytes apart. */
-INLINE void dot(__m512i *acc, const uint8_t *levels, size_t ld, const int8_t *q, size_t ldq,
-                const int R, const int N)
-{
-    UNROLL(8)
-    for (int i = 0; i < N; i++) {
-        const __m512i w0 = _mm512_loadu_si512(levels + 64 * i),
-                      w1 = _mm512_loadu_si512(levels + ld + 64 * i);
-        UNROLL(6)
-        for (int r = 0; r < R; r++) {
-            const __m512i four = word_at(q + (size_t)r * ldq + 4 * i);
-            acc[r * G] = _mm512_dpbusd_epi32(acc[r * G], w0, four);
-            acc[r * G + 1] = _mm512_dpbusd_epi32(acc[r * G + 1], w1, four);
-        }
-    }
-}
-
-/* What takes out that levels are too large by 1 << shift, of sums of activations that are ldsum
- * apart. The shift is a constant: one by a register takes a multiplier's place. */
-INLINE void begin(__m512i *acc, const int32_t *sum, size_t ldsum, const unsigned shift, const int R)
-{
-    UNROLL(6)
-    for (int r = 0; r < R; r++)
-        acc[r * G] = acc[r * G + 1] = _mm512_sub_epi32(
-            _mm512_setzero_si512(), _mm512_slli_epi32(word_at(sum + (size_t)r * ldsum), shift));
-}
-
-/* sum += scale d acc. scale: of both groups; d: of the rows, ldd apart. */
-INLINE void add_scaled(__m512 *sum, const __m512i *acc, const float *scale, const float *d,
-                       size_t ldd, const int R)
-{
-    UNROLL(12)
-    for (int i = 0; i < R * G; i++)
-        sum[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i]),
-                                 _mm512_mul_ps(_mm512_loadu_ps(scale + i % G * LANES),
-                                               _mm512_set1_ps(d[(size_t)(i / G) * ldd])),
-                                 sum[i]);
-}
-
-INLINE void tile_q4k(struct piece *w, uint32_t row, const int R)
-{
-    const size_t cols = w->x->cols, n = cols / BLOCK;
-    const int8_t *q = w->x->q + row * cols;
-    const float *dx = w->x->d + row * n, *dsum = w->x->dsum + row * n, *scale = w->panel.scales;
-    const uint8_t *levels = w->panel.levels;
-    __m512 sum[G * MAX_TILE];
-    clear(sum, R);
-    for (uint32_t b = 0; b < n; b++, levels += 512, q += BLOCK, scale += 2 * G * LANES) {
-        __m512i acc[G * MAX_TILE];
-        UNROLL(12)
-        for (int i = 0; i < R * G; i++)
-            acc[i] = _mm512_setzero_si512();
-        ask(&w->ahead);
-        dot(acc, levels, cols * LANES, q, cols, R, 8);
-        add_scaled(sum, acc, scale, dx + b, n, R);
-        UNROLL(12)
-        for (int i = 0; i < R * G; i++)
-            sum[i] = _mm512_fnmadd_ps(_mm512_loadu_ps(scale + (G + i % G) * LANES),
-                                      _mm512_set1_ps(dsum[(size_t)(i / G) * n + b]), sum[i]);
-    }
-    store_sums(w, row, sum, R);
-}
-
-INLINE void tile_q6k(struct piece *w, uint32_t row, const int R)
-{
-    const size_t cols = w->x->cols, n = cols / BLOCK;
-    const int8_t *q = w->x->q + row * cols;
-    const float *dx = w->x->d + row * n, *scale = w->panel.scales;
-    const int32_t *start = w->x->sum16 + 2 * row * n;
-    const uint8_t *levels = w->panel.levels;
-    __m512 sum[G * MAX_TILE];
-    clear(sum, R);
-    for (uint32_t b = 0; b < 2 * n; b++, levels += 256, q += BLOCK / 2, scale += G * LANES) {
-        __m512i acc[G * MAX_TILE];
-        begin(acc, start + b, 2 * n, 5, R);
-        ask(&w->ahead);
-        dot(acc, levels, cols * LANES, q, cols, R, 4);
-        add_scaled(sum, acc, scale, dx + b / 2, n, R);
-    }
-    store_sums(w, row, sum, R);
-}
-
-/* 256 inputs have one scale: their sum is scaled by the activations alone, and then once. */
-INLINE void tile_stq(struct piece *w, uint32_t row, const int R)
-{
-    const size_t cols = w->x->cols, n = cols / BLOCK;
-    const int8_t *q = w->x->q + row * cols;
-    const float *dx = w->x->d + row * n, *scale = w->panel.scales;
-    const int32_t *start = w->x->sum + row * n;
-    const uint8_t *levels = w->panel.levels;
-    __m512 sum[G * MAX_TILE];
-    clear(sum, R);
-    for (uint32_t k = 0; k < cols; k += SUPER, scale += G * LANES) {
-        __m512 part[G * MAX_TILE];
-        clear(part, R);
-        for (int b = 0; b < SUPER / BLOCK; b++, start++, dx++, levels += 512, q += BLOCK) {
-            __m512i acc[G * MAX_TILE];
-            begin(acc, start, n, 0, R);
-            ask(&w->ahead);
-            dot(acc, levels, cols * LANES, q, cols, R, 8);
-            UNROLL(12)
-            for (int i = 0; i < R * G; i++)
-                part[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i]),
-                                          _mm512_set1_ps(dx[(size_t)(i / G) * n]), part[i]);
-        }
-        UNROLL(12)
-        for (int i = 0; i < R * G; i++)
-            sum[i] = _mm512_fmadd_ps(part[i], _mm512_loadu_ps(scale + i % G * LANES), sum[i]);
-    }
-    store_sums(w, row, sum, R);
-}
-
-typedef void tile_fn(struct piece *w, uint32_t row);
-
-/* NAME_4, NAME_5 and NAME_6, by rows. */
-#define TILES(name)                                                                                \
-    static void name##_4(struct piece *w, uint32_t row)                                            \
-    {                                                                                              \
-        name(w, row, 4);                                                                           \
-    }                                                                                              \
-    static void name##_5(struct piece *w, uint32_t row)                                            \
-    {                                                                                              \
-        name(w, row, 5);                                                                           \
-    }                                                                                              \
-    static void name##_6(struct piece *w, uint32_t row)                                            \
-    {                                                                                              \
-        name(w, row, 6);                                                                           \
-    }
-TILES(tile_q4k)
-TILES(tile_q6k)
-TILES(tile_stq)
-
-/* ---- unpacking ---- */
-
-static void unpack_q4k(const struct jm_packed *w, uint32_t g, struct jm_panel *out)
-{
-    uint8_t *to = out->levels;
-    for (uint32_t j = 0; j < G; j++) {
-        const uint8_t *p = w->data + (g + j) * w->group_bytes, *s = p + w->scales;
-        float *scale = out->scales + j * LANES;
-        for (uint32_t b = 0; b < w->t.cols / BLOCK; b++, p += 256, to += 512) {
-            UNROLL(4)
-            for (int i = 0; i < 4; i++) {
-                const __m512i v = _mm512_loadu_si512(p + 64 * i);
-                _mm512_storeu_si512(to + 64 * i, run_of(v, 0, JM_PACK_Q4));
-                _mm512_storeu_si512(to + 64 * (i + 4), run_of(v, 1, JM_PACK_Q4));
-            }
-            _mm512_storeu_ps(scale,
-                             _mm512_mul_ps(halves_to_ps(s), bytes_to_ps(s + (4 + b % 8) * LANES)));
-            _mm512_storeu_ps(
-                scale + G * LANES,
-                _mm512_mul_ps(halves_to_ps(s + 2 * LANES), bytes_to_ps(s + (12 + b % 8) * LANES)));
-            scale += 2 * G * LANES;
-            s += b % 8 == 7 ? 20 * LANES : 0;
-        }
-    }
-}
-
-static void unpack_q6k(const struct jm_packed *w, uint32_t g, struct jm_panel *out)
-{
-    uint8_t *to = out->levels;
-    for (uint32_t j = 0; j < G; j++) {
-        const uint8_t *p = w->data + (g + j) * w->group_bytes, *s = p + w->scales;
-        float *scale = out->scales + j * LANES;
-        for (uint32_t b = 0; b < w->t.cols / BLOCK; b++, p += 384, to += 512) {
-            UNROLL(8)
-            for (int i = 0; i < 8; i++)
-                _mm512_storeu_si512(to + 64 * i, six_bits(p, i));
-            for (uint32_t half = 0; half < 2; half++, scale += G * LANES)
-                _mm512_storeu_ps(scale,
-                                 _mm512_mul_ps(halves_to_ps(s),
-                                               sbytes_to_ps(s + (2 + b % 8 * 2 + half) * LANES)));
-            s += b % 8 == 7 ? 18 * LANES : 0;
-        }
-    }
-}
-
-/* ---- pieces ---- */
-
-struct method {
+    uint32_t g0, g1;              /* groups, an even number of them */
+    uint32_t tiles, rows, larger; /* of a tile; the first ones have one more */
     jm_unpack_fn *unpack;
-    tile_fn *tile[MAX_TILE - MIN_TILE + 1]; /* by rows */
+    jm_tile_fn *const *tile; /* by rows */
+    uint8_t *levels;
+    float *scales;
+    uint8_t *acts;
 };
 
-static bool method_of(enum jm_pack_kind kind, jm_unpack_fn *unpack_stq, struct method *out)
+static jm_unpack_fn *unpack_of(enum jm_pack_kind kind, jm_unpack_fn *unpack_stq)
 {
-    switch (kind) {
-    case JM_PACK_STQ:
-        *out = (struct method){ unpack_stq, { tile_stq_4, tile_stq_5, tile_stq_6 } };
-        break;
-    case JM_PACK_Q4K:
-        *out = (struct method){ unpack_q4k, { tile_q4k_4, tile_q4k_5, tile_q4k_6 } };
-        break;
-    case JM_PACK_Q6K:
-        *out = (struct method){ unpack_q6k, { tile_q6k_4, tile_q6k_5, tile_q6k_6 } };
-        break;
-    default:
-        return false;
-    }
-    return out->unpack != NULL;
+    return kind == JM_PACK_STQ   ? unpack_stq
+           : kind == JM_PACK_Q4K ? jm_avx512_unpack_q4k
+           : kind == JM_PACK_Q6K ? jm_avx512_unpack_q6k
+                                 : jm_avx512_unpack_plain;
 }
 
-/* All rows of a piece, in tiles as even as they can be: of 16, not 6, 6 and 4 but 6, 5 and 5. */
-static void run_piece(struct piece *p, const struct method *m, uint32_t n_rows, uint32_t tiles)
+/* Bytes a column that a panel takes at most, of levels and of scales, and activations. */
+enum {
+    LEVEL_BYTES = G * LANES,
+    SCALE_BYTES = 2 * G * LANES * (int)sizeof(float) / BLOCK,
+    ACT_BYTES = JM_SLICE_SCRATCH * (int)sizeof(float) - LEVEL_BYTES - SCALE_BYTES,
+};
+
+static uint32_t least(uint32_t a, uint32_t b)
 {
-    const uint32_t least = n_rows / tiles, more = n_rows % tiles;
-    for (uint32_t t = 0, row = 0; t < tiles; t++) {
-        const uint32_t rows = least + (t < more);
-        m->tile[rows - MIN_TILE](p, row);
-        row += rows;
+    return a < b ? a : b;
+}
+
+/* Tiles as even as they can be: 16 rows are not 6, 6 and 4 but 6, 5 and 5. */
+static uint32_t first_row(const struct work *k, uint32_t t)
+{
+    return k->rows * t + least(t, k->larger);
+}
+
+static uint32_t rows_of(const struct work *k, uint32_t t)
+{
+    return k->rows + (t < k->larger);
+}
+
+/* Slice i of n, as even as multiples of 256 can be. */
+static struct jm_slice slice_of(uint32_t cols, uint32_t i, uint32_t n)
+{
+    const uint32_t supers = (cols + SUPER - 1) / SUPER, from = supers * i / n * SUPER,
+                   to = least(supers * (i + 1) / n * SUPER, cols);
+    return (struct jm_slice){ .from = from, .cols = to - from };
+}
+
+/* Asks for the levels of a slice of groups g and g + 1, and their scales where the slice is all,
+ * within so many steps. */
+static struct ahead ask_for(const struct work *k, uint32_t g, struct jm_slice s, size_t steps)
+{
+    const struct jm_packed *w = k->w;
+    const size_t block = w->scales / (w->t.cols / BLOCK),
+                 bytes = s.cols == w->t.cols ? w->group_bytes : s.cols / BLOCK * block;
+    const uint8_t *p = w->data + g * w->group_bytes + s.from / BLOCK * block;
+    return (struct ahead){
+        .p = p, .end = p + bytes, .twin = w->group_bytes, .bytes = bytes / steps + 1
+    };
+}
+
+/* Tiles [t0, t1) by all panels of a slice. next: the slice that follows; no columns: none does. */
+static void run_slice(const struct work *k, uint32_t t0, uint32_t t1, struct jm_slice s,
+                      struct jm_slice next)
+{
+    const size_t tile_bytes = s.cols / BLOCK * jm_tile_block_bytes(k->w->kind);
+    const size_t steps = (size_t)(t1 - t0) * (s.cols / BLOCK);
+    struct jm_piece p = { .slice = s, .ldy = k->ldy };
+    p.panel.own = k->levels;
+    p.panel.scales = k->scales;
+    for (uint32_t t = t0, row = first_row(k, t0); t < t1; row += rows_of(k, t), t++)
+        jm_avx512_lay_tile(k->acts + (t - t0) * tile_bytes, k->x, row, rows_of(k, t), s,
+                           k->w->kind);
+    for (uint32_t g = k->g0; g < k->g1; g += G) {
+        k->unpack(k->w, g, s, &p.panel);
+        p.ahead = (struct ahead){ 0 };
+        if (g + G < k->g1)
+            p.ahead = ask_for(k, g + G, s, steps);
+        else if (next.cols > 0)
+            p.ahead = ask_for(k, k->g0, next, steps);
+        for (uint32_t j = 0; j < G; j++)
+            p.lanes[j] = lanes_of(k->w->t.rows - (g + j) * LANES);
+        p.acts = k->acts;
+        p.y = k->y + first_row(k, t0) * k->ldy + (size_t)g * LANES;
+        for (uint32_t t = t0; t < t1; t++, p.acts += tile_bytes) {
+            const uint32_t rows = rows_of(k, t);
+            k->tile[rows - JM_TILE_MIN](&p);
+            p.y += rows * k->ldy;
+        }
     }
+}
+
+/* What is unpacked for few tiles costs least in the L1 cache, of which another thread may have
+ * half: 16 KB of levels. Of many rows sums wait too often in y then. */
+static uint32_t slices_of(const struct work *k)
+{
+    enum { FEW_TILES = 8, SHORT = 512 };
+    const bool unpacked = k->w->kind != JM_PACK_Q8 && k->w->kind != JM_PACK_I16;
+    const uint32_t most = unpacked && k->tiles <= FEW_TILES ? SHORT : JM_SLICE;
+    return (k->x->cols + most - 1) / most;
+}
+
+static void run(const struct work *k)
+{
+    const uint32_t cols = k->x->cols, slices = slices_of(k);
+    const uint32_t most = ACT_BYTES * BLOCK / (uint32_t)jm_tile_block_bytes(k->w->kind);
+    const uint32_t passes = (k->tiles + most - 1) / most;
+    for (uint32_t i = 0; i < passes; i++) {
+        const uint32_t t0 = k->tiles * i / passes, t1 = k->tiles * (i + 1) / passes;
+        for (uint32_t j = 0; j < slices; j++) {
+            const struct jm_slice none = { 0 };
+            run_slice(k, t0, t1, slice_of(cols, j, slices),
+                      j + 1 < slices ? slice_of(cols, j + 1, slices) : none);
+        }
+    }
+}
+
+/* Up to the next multiple of 64 bytes. */
+static uint8_t *align(float *p)
+{
+    return (uint8_t *)(((uintptr_t)p + 63) & ~(uintptr_t)63);
 }
 
 uint32_t jm_avx512_panels(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
                           float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch,
                           jm_unpack_fn *unpack_stq)
 {
-    const uint32_t tiles = (n_rows + MAX_TILE - 1) / MAX_TILE;
-    const size_t steps = (size_t)tiles * (x->cols / BLOCK);
-    struct method m;
-    uint32_t g = g0;
-    if (n_rows < JM_PANEL_ROWS || !method_of(w->kind, unpack_stq, &m))
+    const uint32_t widest = least(x->cols, JM_SLICE);
+    struct work k = { .w = w, .x = x, .y = y, .ldy = ldy, .g0 = g0 };
+    k.g1 = g1 - (g1 - g0) % G;
+    k.tiles = (n_rows + JM_TILE_MAX - 1) / JM_TILE_MAX;
+    k.rows = n_rows / k.tiles;
+    k.larger = n_rows % k.tiles;
+    k.tile = jm_avx512_tiles(w->kind);
+    k.unpack = unpack_of(w->kind, unpack_stq);
+    if (n_rows < JM_PANEL_ROWS || k.g1 == g0 || !k.tile || !k.unpack)
         return g0;
-    struct piece p = { .x = x, .ldy = ldy };
-    p.panel.levels = (uint8_t *)scratch;
-    p.panel.scales = scratch + (size_t)x->cols * G * LANES / sizeof *scratch;
-    for (; g + G <= g1; g += G) {
-        p.y = y + (size_t)g * LANES;
-        for (uint32_t j = 0; j < G; j++)
-            p.lanes[j] = lanes_of(w->t.rows - (g + j) * LANES);
-        const uint8_t *next = w->data + (g + G) * w->group_bytes;
-        p.ahead = (struct ahead){ .p = next, .end = next };
-        if (g + 2 * G <= g1)
-            p.ahead.end += G * w->group_bytes;
-        p.ahead.bytes = G * w->group_bytes / steps;
-        m.unpack(w, g, &p.panel);
-        run_piece(&p, &m, n_rows, tiles);
-    }
-    return g;
+    k.levels = align(scratch);
+    k.scales = (float *)(void *)(k.levels + (size_t)LEVEL_BYTES * widest);
+    k.acts = k.levels + (size_t)(LEVEL_BYTES + SCALE_BYTES) * widest;
+    run(&k);
+    return k.g1;
 }
-
-/* Of a column: a byte for each output, and of 32 columns two scales at most. */
-_Static_assert((LANES + 2 * LANES * sizeof(float) / BLOCK) * G <= JM_LINEAR_SCRATCH * sizeof(float),
-               "a panel fits in scratch");

@@ -183,23 +183,27 @@ INLINE void rows_of_groups(const struct jm_packed *w, const uint8_t *x, uint32_t
 }
 
 /* For jm_avx512_panels: all levels of two groups, as bytes. */
-static void unpack(const struct jm_packed *w, uint32_t g, struct jm_panel *out)
+static void unpack(const struct jm_packed *w, uint32_t g, struct jm_slice s, struct jm_panel *out)
 {
     __m512i table[4], code[4];
-    uint8_t *to = out->levels;
+    uint8_t *to = out->own;
     make_tables(table);
+    out->levels = to;
+    out->ld = (size_t)s.cols * LANES;
     for (uint32_t j = 0; j < JM_PANEL_GROUPS; j++) {
         const uint8_t *p = w->data + (g + j) * w->group_bytes, *d = p + w->scales;
         float *scale = out->scales + j * LANES;
-        for (uint32_t c = 0; c < w->t.cols / 64; c++, to += 16 * 64) {
+        p += s.from / 128 * SPAN_BYTES;
+        d += s.from / 256 * (2 * LANES);
+        for (uint32_t c = 0; c < s.cols / 64; c++, to += 16 * 64) {
             codes_of(p + c / 2 * SPAN_BYTES, c % 2, code);
             UNROLL(16)
             for (int i = 0; i < 16; i++)
                 _mm512_storeu_si512(to + 64 * i,
                                     _mm512_permutexvar_epi8(code[i % 4], table[i / 4]));
         }
-        for (uint32_t s = 0; s < w->t.cols / 256; s++, d += 2 * LANES)
-            _mm512_storeu_ps(scale + s * JM_PANEL_GROUPS * LANES, halves_to_ps(d));
+        for (uint32_t k = 0; k < s.cols / 256; k++, d += 2 * LANES)
+            _mm512_storeu_ps(scale + k * JM_PANEL_GROUPS * LANES, halves_to_ps(d));
     }
 }
 
@@ -226,4 +230,4 @@ void jm_avx512_linear_stq(const struct jm_packed *w, const struct jm_acts *x, ui
     }
 }
 
-_Static_assert(PASS_ROWS *BLOCK_BYTES <= JM_LINEAR_SCRATCH * 4 * BLOCK, "panels fit in scratch");
+_Static_assert(PASS_ROWS *BLOCK_BYTES <= JM_COLUMN_SCRATCH * 4 * BLOCK, "panels fit in scratch");
