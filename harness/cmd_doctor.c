@@ -10,6 +10,7 @@
 
 #include "harness/energy/session.h"
 #include "harness/exit_code.h"
+#include "harness/record/json.h"
 #include "harness/system/machine.h"
 #include "harness/system/probe.h"
 
@@ -83,13 +84,7 @@ static bool print_json(const struct jm_findings *r, const struct jm_machine *m)
         if (!cJSON_AddItemToArray(list, o))
             cJSON_Delete(o);
     }
-    char *text = cJSON_Print(json);
-    bool ok = text != NULL;
-    if (ok)
-        (void)puts(text);
-    cJSON_free(text);
-    cJSON_Delete(json);
-    return ok;
+    return jm_json_print(stdout, json, NULL) == JM_OK;
 }
 
 int jm_cmd_doctor(int argc, char **argv)

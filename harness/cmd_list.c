@@ -14,6 +14,7 @@
 #include "harness/kernel_list.h"
 #include "harness/load/scenario.h"
 #include "harness/paths.h"
+#include "harness/record/json.h"
 #include "workloads/workload.h"
 
 static const char usage[] =
@@ -166,12 +167,11 @@ int jm_cmd_list(int argc, char **argv)
     if (only_kernels)
         return jm_kernel_list_print(json) ? JM_EXIT_OK : JM_EXIT_SYSTEM;
     cJSON *root = everything();
-    char *text = root && json ? cJSON_Print(root) : NULL;
-    if (text)
-        puts(text);
-    else if (root && !json)
+    if (json)
+        return jm_json_print(stdout, root, NULL) == JM_OK ? JM_EXIT_OK : JM_EXIT_SYSTEM;
+    if (root)
         print_text(root);
-    cJSON_free(text);
+    bool ok = root && fflush(stdout) == 0;
     cJSON_Delete(root);
-    return JM_EXIT_OK;
+    return ok ? JM_EXIT_OK : JM_EXIT_SYSTEM;
 }

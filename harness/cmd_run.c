@@ -301,19 +301,26 @@ static jm_status lay_out(const struct request *q, struct jm_run_config **runs, s
     return st;
 }
 
-static int run_all(const struct request *q, const struct jm_run_config *runs, size_t n,
-                   const char *suite, struct output *out)
+static struct jm_run_place place_of(const struct request *q, const char *suite,
+                                    struct jm_progress *progress)
 {
-    struct jm_progress progress = { 0 };
     struct jm_run_place place = { .results = q->results,
                                   .suite = suite,
                                   .stop = &stopped,
                                   .mode = q->mode,
-                                  .progress = &progress };
-    int code = JM_EXIT_OK;
-    bool lost = false;
+                                  .progress = progress };
     if (jm_null_cost_ns(&place.null_ns, NULL) != JM_OK)
         place.null_ns = NAN;
+    return place;
+}
+
+static int run_all(const struct request *q, const struct jm_run_config *runs, size_t n,
+                   const char *suite, struct output *out)
+{
+    struct jm_progress progress = { 0 };
+    struct jm_run_place place = place_of(q, suite, &progress);
+    int code = JM_EXIT_OK;
+    bool lost = false;
     if (!out->json)
         print_header(out->name_width);
     for (size_t i = 0; i < n && !lost; i++) {
@@ -331,15 +338,15 @@ static int print_json(const char *suite, const struct output *out)
     bool ok = o && cJSON_AddStringToObject(o, "suite", suite) &&
               cJSON_AddStringToObject(o, "csv", out->csv) &&
               cJSON_AddItemReferenceToObject(o, "runs", out->json);
-    char *text = ok ? cJSON_Print(o) : NULL;
-    if (text)
-        puts(text);
-    else
-        fputs("joulemark run: out of memory for the JSON document\n", stderr);
-    ok = text && fflush(stdout) == 0;
-    cJSON_free(text);
-    cJSON_Delete(o);
-    return ok ? JM_EXIT_OK : JM_EXIT_SYSTEM;
+    if (!ok) {
+        cJSON_Delete(o);
+        o = NULL;
+    }
+    jm_err err = { 0 };
+    jm_status st = jm_json_print(stdout, o, &err);
+    if (st != JM_OK)
+        fprintf(stderr, "joulemark run: %s\n", err.text);
+    return jm_exit_code(st);
 }
 
 static int finish(const struct request *q, const char *suite, const struct output *out)
@@ -380,13 +387,7 @@ static jm_status check_results(const char *dir, const char *csv, jm_err *err)
 static int run_ab(const struct request *q, const char *suite, const char *csv)
 {
     struct jm_progress progress = { 0 };
-    struct jm_run_place place = { .results = q->results,
-                                  .suite = suite,
-                                  .stop = &stopped,
-                                  .mode = q->mode,
-                                  .progress = &progress };
-    if (jm_null_cost_ns(&place.null_ns, NULL) != JM_OK)
-        place.null_ns = NAN;
+    struct jm_run_place place = place_of(q, suite, &progress);
     return jm_run_ab(&q->one, q->ab[0], q->ab[1], q->one.repeats, &place, csv);
 }
 

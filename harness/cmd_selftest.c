@@ -18,6 +18,7 @@
 #include "harness/load/null_sut.h"
 #include "harness/load/selftest.h"
 #include "harness/record/folder.h"
+#include "harness/record/json.h"
 #include "harness/stats/latency.h"
 
 static const char usage[] =
@@ -209,13 +210,7 @@ static jm_status print_json(const struct line *line, size_t n, const struct jm_m
     }
     if (root && !m->available)
         (void)cJSON_AddStringToObject(root, "meters_unavailable", m->reason);
-    char *text = root ? cJSON_Print(root) : NULL;
-    cJSON_Delete(root);
-    if (!text)
-        return jm_fail(err, JM_ENOMEM, "out of memory for the JSON document");
-    puts(text);
-    cJSON_free(text);
-    return JM_OK;
+    return jm_json_print(stdout, root, err);
 }
 
 struct request {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "backends/loader.h"
+#include "harness/record/json.h"
 
 static const char *state_of(const struct jm_kernel_set *s)
 {
@@ -158,13 +159,11 @@ static void print_text(const cJSON *all)
 bool jm_kernel_list_print(bool json)
 {
     cJSON *root = collect();
-    char *text = json ? cJSON_Print(root) : NULL;
-    bool ok = root && (text || !json);
-    if (text)
-        puts(text);
-    else if (ok)
+    if (json)
+        return jm_json_print(stdout, root, NULL) == JM_OK;
+    if (root)
         print_text(cJSON_GetObjectItem(root, "kernels"));
-    cJSON_free(text);
+    bool ok = root != NULL;
     cJSON_Delete(root);
     return ok;
 }

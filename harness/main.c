@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/edit_distance.h"
 #include "harness/commands.h"
 #include "harness/exit_code.h"
 
@@ -46,15 +47,6 @@ static void help(FILE *out)
           out);
 }
 
-/* Letters that differ at the same place, plus the difference in length: enough for typos. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t n = 0;
-    for (; *a && *b; a++, b++)
-        n += *a != *b;
-    return n + strlen(a) + strlen(b);
-}
-
 int main(int argc, char **argv)
 {
     if (sodium_init() < 0) {
@@ -70,16 +62,22 @@ int main(int argc, char **argv)
         help(stdout);
         return JM_EXIT_OK;
     }
-    const struct command *near = &commands[0];
+    const struct command *near = NULL;
+    size_t least = 4; /* farther is no near miss */
     for (int i = 0; i < N_COMMANDS; i++) {
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
-        if (distance(argv[1], commands[i].name) < distance(argv[1], near->name))
+        size_t d = jm_edit_distance(argv[1], commands[i].name);
+        if (d < least) {
+            least = d;
             near = &commands[i];
+        }
     }
     if (strcmp(argv[1], "--version") == 0)
         return jm_cmd_version(1, argv);
-    fprintf(stderr, "joulemark: no command '%s'; did you mean '%s'? 'joulemark --help' lists all\n",
-            argv[1], near->name);
+    fprintf(stderr, "joulemark: no command '%.40s';", argv[1]);
+    if (near)
+        fprintf(stderr, " did you mean '%s'?", near->name);
+    fputs(" 'joulemark --help' lists all\n", stderr);
     return JM_EXIT_USAGE;
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/edit_distance.h"
 #include "base/file.h"
 
 enum { MAX_BYTES = 1 << 20, MAX_WORD = 64 };
@@ -166,30 +167,6 @@ void jm_run_config_init(struct jm_run_config *c)
         (void)store(&table[i], c, table[i].preset);
 }
 
-/* Levenshtein's distance of words shorter than MAX_WORD. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[MAX_WORD + 1], na = strlen(a), nb = strlen(b);
-    if (na > MAX_WORD || nb > MAX_WORD)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= nb; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= na; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= nb; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[nb];
-}
-
 /* The name as a user writes it: "min-duration-s". */
 static const char *user_name(const struct jm_option *o, char out[MAX_WORD])
 {
@@ -215,7 +192,7 @@ static jm_status unknown(const char *key, const char *where, jm_err *err)
     const struct jm_option *near = NULL;
     char name[MAX_WORD];
     for (size_t i = 0; i < N_OPTIONS; i++) {
-        size_t d = distance(key, user_name(&table[i], name));
+        size_t d = jm_edit_distance(key, user_name(&table[i], name));
         if (d < best) {
             best = d;
             near = &table[i];

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/record/json.h"
+
 enum { CELL = 48 };
 
 /* A finding as text. */
@@ -249,13 +251,7 @@ static jm_status print_json(FILE *f, const struct jm_report_text *t, jm_err *err
             json_finding(metrics, &s->finding[k], t->how);
     }
     json_alone(cJSON_AddArrayToObject(json, "unpaired"), t);
-    char *out = json ? cJSON_Print(json) : NULL;
-    cJSON_Delete(json);
-    if (!out)
-        return jm_fail(err, JM_ENOMEM, "compare: out of memory");
-    (void)fprintf(f, "%s\n", out);
-    cJSON_free(out);
-    return JM_OK;
+    return jm_json_print(f, json, err);
 }
 
 jm_status jm_report_print(FILE *f, const struct jm_report_text *t, enum jm_report_format format,

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,4 +45,15 @@ cJSON *jm_record_json(const struct jm_record *row)
         }
     }
     return o;
+}
+
+jm_status jm_json_print(FILE *f, cJSON *root, jm_err *err)
+{
+    char *text = root ? cJSON_Print(root) : NULL;
+    cJSON_Delete(root);
+    if (!text)
+        return jm_fail(err, JM_ENOMEM, "out of memory for the JSON document");
+    bool ok = fprintf(f, "%s\n", text) > 0 && fflush(f) == 0;
+    cJSON_free(text);
+    return ok ? JM_OK : jm_fail(err, JM_EIO, "the JSON document cannot be written");
 }

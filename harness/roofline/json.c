@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "harness/record/json.h"
 #include "harness/roofline/print.h"
 
 static void add_number(cJSON *o, const char *key, double v)
@@ -106,11 +107,5 @@ jm_status jm_roofline_json(const struct jm_roofline *r, jm_err *err)
             add_class(classes, &run->class[c]);
         (void)cJSON_AddItemToArray(runs, o);
     }
-    char *text = root ? cJSON_Print(root) : NULL;
-    cJSON_Delete(root);
-    if (!text)
-        return jm_fail(err, JM_ENOMEM, "out of memory for the JSON document");
-    puts(text);
-    cJSON_free(text);
-    return JM_OK;
+    return jm_json_print(stdout, root, err);
 }

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/edit_distance.h"
+
 static const struct jm_language languages[] = {
     { .code = "zh", .english = "Chinese", .chinese = "中文", .is_chinese = true },
     { .code = "en", .english = "English", .chinese = "英语" },
@@ -66,34 +68,6 @@ const struct jm_language *jm_language_find(const char *code)
     return NULL;
 }
 
-static unsigned char lower(char c)
-{
-    return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
-}
-
-/* Levenshtein distance without case; both at most MAX_TYPED bytes. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[MAX_TYPED + 1], na = strlen(a), nb = strlen(b);
-
-    for (size_t j = 0; j <= nb; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= na; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= nb; j++) {
-            size_t best = diagonal + (lower(a[i - 1]) != lower(b[j - 1]));
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = best;
-        }
-    }
-    return row[nb];
-}
-
 const struct jm_language *jm_language_nearest(const char *typed)
 {
     const struct jm_language *best = NULL;
@@ -103,8 +77,8 @@ const struct jm_language *jm_language_nearest(const char *typed)
         return NULL;
     least = n <= 3 ? 2 : n / 3 + 1; /* this many edits are already too many */
     for (size_t i = 0; i < N_LANGUAGES; i++) {
-        size_t code = distance(typed, languages[i].code);
-        size_t name = distance(typed, languages[i].english);
+        size_t code = jm_edit_distance(typed, languages[i].code);
+        size_t name = jm_edit_distance(typed, languages[i].english);
         size_t d = code < name ? code : name;
         if (strcmp(typed, languages[i].chinese) == 0)
             d = 0;
