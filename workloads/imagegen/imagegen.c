@@ -253,9 +253,6 @@ static jm_status prepare(jm_workload *w, const struct jm_workload_config *cfg, j
     if (st == JM_OK)
         st = jm_u1_kit_open(cfg->model_path, cfg->tokenizer_path, cfg->ops, cfg->device, &w->kit,
                             err);
-    if (st == JM_OK)
-        st = w->kit.weights ? jm_safetensors_sha256(w->kit.weights, w->sha256, err)
-                            : jm_sha256_file(cfg->model_path, w->sha256, err);
     if (st != JM_OK)
         return st;
     w->how = jm_sampling_default(&w->kit.model.params);
@@ -270,7 +267,13 @@ static jm_status prepare(jm_workload *w, const struct jm_workload_config *cfg, j
     st = encode_captions(w, &context, err);
     if (st == JM_OK)
         st = jm_u1_compile(&w->kit.model, w->batch, context, &w->how, err);
-    return st == JM_OK ? take_memory(w, err) : st;
+    if (st == JM_OK)
+        st = take_memory(w, err);
+    if (st != JM_OK)
+        return st;
+    /* Last: of 35 GB it takes minutes, for which what is refused need not wait. */
+    return w->kit.weights ? jm_safetensors_sha256(w->kit.weights, w->sha256, err)
+                          : jm_sha256_file(cfg->model_path, w->sha256, err);
 }
 
 static void imagegen_close(jm_workload *w)

@@ -305,13 +305,14 @@ static jm_status prepare(jm_workload *w, const struct jm_workload_config *cfg, j
     if (st == JM_OK)
         st = jm_mt_open(cfg->model_path, cfg->ops, cfg->device, &w->model, err);
     if (st == JM_OK)
-        st = jm_sha256_file(cfg->model_path, w->sha256, err);
-    if (st == JM_OK)
         st = collect(w, cfg->languages, err);
     if (st == JM_OK)
         st = encode_all(w, &context, err);
     w->model.max_bytes = cfg->max_bytes;
-    return st == JM_OK ? jm_mt_compile(&w->model, cfg->batch, context, cfg->kv_format, err) : st;
+    if (st == JM_OK)
+        st = jm_mt_compile(&w->model, cfg->batch, context, cfg->kv_format, err);
+    /* Last: of gigabytes it takes long, for which what is refused need not wait. */
+    return st == JM_OK ? jm_sha256_file(cfg->model_path, w->sha256, err) : st;
 }
 
 static jm_status translate_open(const struct jm_workload_config *cfg, jm_workload **out,
