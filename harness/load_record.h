@@ -20,8 +20,8 @@ struct jm_load_evidence {
     struct jm_peak peak; /* n == 0: the rate was given */
     struct jm_frequency before, after;
     struct jm_core_wait wait_before, wait_after;
-    double null_ns;            /* jm_null_cost_ns; NAN: not measured */
-    double meter_share;        /* jm_session_reading_share; NAN: no meter */
+    double null_ns;     /* jm_null_cost_ns; NAN: not measured */
+    double meter_share; /* jm_session_reading_share; NAN: no meter */
     struct jm_meter_cost meters;
     struct jm_verdict verdict; /* or why there is no peak */
 };
