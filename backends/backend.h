@@ -11,7 +11,7 @@
 #include "backends/graph.h"
 #include "base/status.h"
 
-#define JM_BACKEND_ABI 6u /* raise on any change below or in graph.h or format.h */
+#define JM_BACKEND_ABI 7u /* raise on any change below or in graph.h or format.h */
 
 typedef struct jm_device jm_device; /* the backend's own */
 typedef struct jm_plan jm_plan;     /* a compiled graph, the backend's own */
@@ -132,7 +132,7 @@ struct jm_profile_batches {
 struct jm_profile_op {
     enum jm_op op;
     uint32_t entry;
-    char name[64];   /* of its weight; "": none */
+    char name[128];  /* of its weight; "": none */
     char format[16]; /* of its weight in the file; "": none */
     char kernel[16]; /* as what it is multiplied: "I16"; "": nothing is */
     enum jm_roof_kind kind;

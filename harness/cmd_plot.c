@@ -61,7 +61,8 @@ static const struct plot {
 } plots[] = {
     { .name = "latency",
       .heading = "Latency",
-      .caption = "Each line: all timed queries of one run, issue to whole answer, monotonic clock.",
+      .caption =
+          "Each line: all timed queries of its runs, arrival to whole answer, monotonic clock.",
       .data = jm_plot_latency,
       .nothing = "no samples.csv of a run that is not offline" },
     { .name = "throughput",

@@ -27,6 +27,6 @@ do for [t in "svg png"] {
     plot for [i=0:runs-1] data index 1+2*i using 1:3 every ::1 with steps lt (i+1) notitle, \
          for [i=0:runs-1] data index 1+2*i using 1:2 with points lt (i+1) ps 1.4 title columnheader(1), \
          for [i=0:runs-1] data index 2+2*i using 1:2 every ::1 with points lt (i+1) pt 4 ps 1.2 notitle, \
-         NaN with points lc rgb "#444444" pt 4 ps 1.2 title "broke a bound, or was going to"
+         NaN with points lc rgb "#444444" pt 4 ps 1.2 title "not valid, or not confirmed"
     unset output
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Power over time, phases shaded: a panel a run.
 # Data: after an empty block, for each panel a block of phases (start, end, number from 0) and a
-# block for each series, its name first, then seconds and watts.
+# block for each series, its name first, then seconds and mean watts since the line before.
 # Arguments: data file, output path without extension, title, caption, folder of style.gp, two
 # that are not used, and for each panel its title in quotes and its number of series.
 data = ARG1; out = ARG2; heading = ARG3; caption = ARG4; folder = ARG5; panels = ARG8
@@ -28,6 +28,8 @@ do for [t in "svg png"] {
     do for [p=1:n] {
         series = int(word(panels, 2*p))
         high = 0; first = 1e300; last = -1e300
+        set xrange [*:*] # what lies outside, stats does not see
+        set yrange [*:*]
         do for [s=1:series] {
             stats data index at+s using 1:2 every ::1 nooutput
             high = STATS_max_y > high ? STATS_max_y : high
@@ -41,9 +43,8 @@ do for [t in "svg png"] {
         set label 98 word(panels, 2*p-1) at graph 0,1 offset 0,0.5 left noenhanced
         set ylabel "watts"
         set xlabel (p == n ? "seconds since the measured time began" : "")
-        set format x (p == n ? "%g" : "")
         plot data index at using (($1+$2)/2):(high/2):1:2:(0):(high):(shade($3)) with boxxyerror lc rgb variable notitle, \
-             for [s=1:series] data index at+s using 1:2 with steps lt s lw 1.5 title columnheader(1)
+             for [s=1:series] data index at+s using 1:2 with fsteps lt s lw 1.5 title columnheader(1)
         at = at + series + 1
         unset label
         unset object

@@ -10,6 +10,10 @@ quality = ARG7; axis = ARG8
 load folder."/style.gp"
 stats data using 1:2 nooutput
 settings = (STATS_blocks - 2) / 2
+array name[settings]
+do for [i=0:settings-1] {
+    stats data index 2+2*i every ::0::0 using (name[i+1] = strcol(1), 0) nooutput
+}
 full(i) = int(word("7 9 13 11", (i/7)%4 + 1))
 hollow(i) = int(word("4 8 12 10", (i/7)%4 + 1))
 set xlabel axis
@@ -25,7 +29,8 @@ do for [t in "svg png"] {
     plot data index 0 using 1:2 with lines lc rgb "#888888" lw 1.5 dt 2 notitle, \
          data index 1 using 1:2 with lines lc rgb "#888888" lw 1.5 dt 3 notitle, \
          for [i=0:settings-1] data index 3+2*i using 1:2 every ::1 with points lt (i+1) pt hollow(i) ps 2.6 lw 2 notitle, \
-         for [i=0:settings-1] data index 2+2*i using 1:2 with points lt (i+1) pt full(i) ps 1.6 title columnheader(1), \
+         for [i=0:settings-1] data index 2+2*i using 1:2 every ::1 with points lt (i+1) pt full(i) ps 1.6 notitle, \
+         for [i=0:settings-1] NaN with points lt (i+1) pt full(i) ps 1.6 title name[i+1], \
          NaN with points lc rgb "#444444" pt 7 ps 1.6 title "single-stream", \
          NaN with points lc rgb "#444444" pt 4 ps 2.2 lw 2 title "offline"
     unset output

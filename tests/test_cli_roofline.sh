@@ -58,6 +58,7 @@ awk -F'","' 'NR > 1 && $4 == "single-stream" && $7 == 1 { s += $16 }
 # Pictures, as JSON; a run of a suite.
 expect 0 '"operation":[[:space:]]*"attend_run"' roofline --workload imagegen --scenario single-stream --steps 2 \
     --json --no-plots $common
+grep -q '"fm_modules.vision_model_mot_gen.embeddings.dense_embedding"' "$dir/out" || fail "a long name is cut"
 printf '[global]\ndata = %s\nlanguages = de\n[a]\nscenario = offline\nbatch = 2\n[b]\n' "$dir/small.csv" >"$dir/s.ini"
 expect 0 'offline, batch 2' roofline --suite "$dir/s.ini" --run a --seconds 0.2 --no-plots --results "$dir/r"
 grep -q 'single-stream' "$dir/out" && fail "a run of one scenario was made in both"

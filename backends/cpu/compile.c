@@ -98,13 +98,16 @@ static bool only_reader(const jm_plan *p, uint32_t reader, jm_value v)
     return true;
 }
 
-/* What changes parts of heads works in its input's own buffer when nobody else reads that: the rest
- * of each row need not be copied. NULL: it may not. */
+/* What changes heads or parts of them works in its input's own buffer when nobody else reads that:
+ * the rest of each row need not be copied, and lines stay in the cache that has them. NULL: it may
+ * not. */
 static float *take_over(struct pool *b, const jm_plan *p, uint32_t i, const uint32_t *last)
 {
     const struct jm_step *s = &p->steps[i], *from = &p->steps[s->node.in[0]];
-    if ((s->node.op != JM_OP_NORM_PART && s->node.op != JM_OP_ROPE_PART) ||
-        last[s->node.in[0]] != i || !only_reader(p, i, s->node.in[0]))
+    const enum jm_op op = s->node.op;
+    bool heads = op == JM_OP_NORM_PART || op == JM_OP_ROPE_PART || op == JM_OP_ROPE ||
+                 (op == JM_OP_RMS_NORM && s->node.part < s->node.cols);
+    if (!heads || last[s->node.in[0]] != i || !only_reader(p, i, s->node.in[0]))
         return NULL;
     for (uint32_t k = 0; k < b->n; k++) {
         if (b->at[k].buffer == from->out.f)
@@ -195,7 +198,7 @@ static jm_status take_buffers(jm_plan *p, const jm_graph *g, jm_err *err)
         find_last_uses(g, last);
     for (uint32_t i = 0; i < n && st == JM_OK; i++) {
         const struct jm_step *s = &p->steps[i];
-        if ((s->meet_before && s->meet_before_one_row) || jm_cpu_starts_entry(p, i))
+        if ((s->cut[0].meet_before && s->cut[1].meet_before) || jm_cpu_starts_entry(p, i))
             last_meeting = i;
         st = take_step(p, i, &pool, last_meeting, last, err);
     }

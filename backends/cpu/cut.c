@@ -2,12 +2,14 @@
 /* How steps are cut among threads, and where these meet: where one reads what another has made.
  *
  * By columns, each thread makes those of all rows that are its own of a linear's result. What works
- * on single columns goes on with them and meets nobody; so does what works on heads, where each
- * thread has made whole ones; so does attention, where it has made the queries of its keys.
+ * on heads goes on with them and meets nobody, where each thread has made whole ones; so does
+ * SwiGLU, and attention where it has made the queries of its keys.
  *
  * By rows, each thread makes some whole ones. Of one row nothing could be shared, and all would
  * wait for the thread that has it: each makes a copy of its own instead, as soon as it can read
- * what the row is made of. */
+ * what the row is made of, and residuals go by columns. Of several rows they go by rows as the norm
+ * behind them does: to write columns of rows that another core has read takes longer than to read
+ * those that it has written. */
 #include "backends/cpu/plan.h"
 
 enum { BLOCK = 32 };
@@ -24,15 +26,15 @@ static bool is_output(const jm_plan *p, uint32_t i)
 /* ---- by rows or by columns ---- */
 
 /* Whether each thread has made its own columns of s, by jm_cpu_first_column. */
-static bool makes_columns(const struct jm_step *s)
+static bool makes_columns(const struct jm_step *s, bool one_row)
 {
-    return s->node.op == JM_OP_LINEAR ? s->node.times == 1 : s->by_columns;
+    return s->node.op == JM_OP_LINEAR ? s->node.times == 1 : s->cut[one_row].by_columns;
 }
 
-static bool is_by_rows(const struct jm_step *s)
+static bool is_by_rows(const struct jm_step *s, bool one_row)
 {
     return s->node.op != JM_OP_LINEAR && s->node.op != JM_OP_ATTENTION &&
-           s->node.op != JM_OP_ATTEND_RUN && !s->by_columns;
+           s->node.op != JM_OP_ATTEND_RUN && !s->cut[one_row].by_columns;
 }
 
 /* Whether the columns of each thread are whole heads. */
@@ -53,18 +55,19 @@ static bool in_equal_heads(const jm_plan *p, const struct jm_node *n)
     return n->n_kv_heads % members == 0 && n->n_kv_heads / members * n->head_dim % BLOCK == 0;
 }
 
-static bool goes_by_columns(const jm_plan *p, const struct jm_step *s)
+static bool goes_by_columns(const jm_plan *p, const struct jm_step *s, bool one_row)
 {
     const struct jm_node *n = &s->node;
     bool has[3] = { false };
     for (uint32_t k = 0; k < n->n_in; k++)
-        has[k] = makes_columns(&p->steps[n->in[k]]);
+        has[k] = makes_columns(&p->steps[n->in[k]], one_row);
     switch (n->op) {
     case JM_OP_SWIGLU:
-    case JM_OP_ADD:
         return has[0] || has[1];
+    case JM_OP_ADD:
+        return one_row && (has[0] || has[1]);
     case JM_OP_GATHER_ROWS:
-        return has[0];
+        return one_row && has[0];
     case JM_OP_ROPE:
         return has[0] && in_heads(p, n->cols, n->head_dim);
     case JM_OP_RMS_NORM:
@@ -89,7 +92,7 @@ static void find_forms(jm_plan *p)
     for (uint32_t i = 0; i < p->n_steps; i++) {
         struct jm_step *s = &p->steps[i];
         bool norm = s->node.op == JM_OP_RMS_NORM, free = !is_output(p, i);
-        s->copied = free && !s->by_columns && (norm || s->node.op == JM_OP_EMBED);
+        s->copied = free && !s->cut[true].by_columns && (norm || s->node.op == JM_OP_EMBED);
         s->rounded = free && (s->quantise || s->quantise16) &&
                      (s->node.op == JM_OP_SWIGLU || (norm && s->node.part == s->node.cols));
         for (uint32_t k = 0; k < s->node.n_in; k++) {
@@ -110,24 +113,25 @@ static bool is_own(const jm_plan *p, const struct jm_step *s, uint32_t k, bool o
     const struct jm_step *from = &p->steps[s->node.in[k]];
     if (one_row && from->copied)
         return true;
-    if (s->by_columns)
-        return makes_columns(from);
+    if (s->cut[one_row].by_columns)
+        return makes_columns(from, one_row);
     switch (s->node.op) {
     case JM_OP_ATTENTION:
-        return k == 0 || (is_by_rows(from) && from->node.rows == JM_ROWS_ALL);
+        return k == 0 || (is_by_rows(from, one_row) && from->node.rows == JM_ROWS_ALL);
     case JM_OP_ATTEND_RUN:
         return k == 0;
     case JM_OP_GATHER_ROWS:
         return false;
     default:
-        return is_by_rows(s) && is_by_rows(from) && from->node.rows == s->node.rows &&
-               !(one_row && s->copied);
+        return is_by_rows(s, one_row) && is_by_rows(from, one_row) &&
+               from->node.rows == s->node.rows && !(one_row && s->copied);
     }
 }
 
-static bool meets_within(const struct jm_step *s)
+static bool meets_within(const struct jm_step *s, bool one_row)
 {
-    return (s->node.op == JM_OP_ATTENTION && !s->by_columns) || s->node.op == JM_OP_ATTEND_RUN;
+    return (s->node.op == JM_OP_ATTENTION && !s->cut[one_row].by_columns) ||
+           s->node.op == JM_OP_ATTEND_RUN;
 }
 
 static void place_meetings(jm_plan *p, bool one_row)
@@ -140,9 +144,9 @@ static void place_meetings(jm_plan *p, bool one_row)
             last = i;
         for (uint32_t k = 0; k < s->node.n_in; k++)
             meets = meets || (s->node.in[k] >= last && !is_own(p, s, k, one_row));
-        if (meets || meets_within(s))
+        if (meets || meets_within(s, one_row))
             last = i;
-        *(one_row ? &s->meet_before_one_row : &s->meet_before) = meets;
+        s->cut[one_row].meet_before = meets;
     }
 }
 
@@ -158,8 +162,11 @@ static void find_linears(jm_plan *p)
 
 void jm_cpu_cut(jm_plan *p)
 {
-    for (uint32_t i = 0; i < p->n_steps; i++)
-        p->steps[i].by_columns = goes_by_columns(p, &p->steps[i]);
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        struct jm_step *s = &p->steps[i];
+        for (int one_row = 0; one_row < 2; one_row++)
+            s->cut[one_row].by_columns = goes_by_columns(p, s, one_row);
+    }
     find_forms(p);
     place_meetings(p, false);
     place_meetings(p, true);

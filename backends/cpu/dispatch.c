@@ -138,8 +138,8 @@ static const char *const avx512_has[N_OPS] = {
 static const char *const avx2_has[N_OPS] = {
     [LINEAR_F32] = own,  [LINEAR_F16] = own,  [LINEAR_Q8_0] = own,   [LINEAR_Q4_0] = own,
     [LINEAR_Q4_K] = own, [LINEAR_Q6_K] = own, [LINEAR_STQ1_0] = own, [LINEAR_OTHERS] = as_f32,
-    [ATTEND] = own,      [SWIGLU] = own,      [GELU] = in_c,         [RMS_NORM] = in_c,
-    [ROPE] = in_c,       [ARGMAX] = in_c,     [QUANTISE] = in_c,
+    [ATTEND] = own,      [SWIGLU] = own,      [GELU] = own,          [RMS_NORM] = own,
+    [ROPE] = own,        [ARGMAX] = own,      [QUANTISE] = own,
 };
 
 static const char *const neon_has[N_OPS] = {

@@ -39,6 +39,11 @@ struct part {
     struct share share[3]; /* its rows, by enum jm_rows */
 };
 
+static const struct jm_cut *cut_of(const jm_plan *p, const struct jm_step *s)
+{
+    return &s->cut[p->one_row];
+}
+
 /* Row r of a step that has one for each gathered row: its row in the batch. */
 static uint32_t batch_row(const jm_plan *p, const struct jm_step *s, uint32_t r)
 {
@@ -221,7 +226,7 @@ static struct share column_rows(const jm_plan *p, const struct jm_step *s, const
 /* A thread's part of a step whose rows are independent. */
 static void run_rows(jm_plan *p, struct jm_step *s, const struct part *w)
 {
-    bool whole = !s->by_columns;
+    bool whole = !cut_of(p, s)->by_columns;
     struct share c = whole ? (struct share){ .to = s->node.cols } : columns_of(p, s->node.cols, w);
     struct share rows =
         whole && !(p->one_row && s->copied) ? w->share[s->node.rows] : column_rows(p, s, w);
@@ -363,7 +368,7 @@ static void append_all(const jm_plan *p, const struct jm_step *s, const struct p
     const struct jm_batch *b = p->batch;
     const uint32_t kv = n->n_kv_heads, dim = n->head_dim;
     const float *k = p->steps[n->in[1]].out.f, *v = p->steps[n->in[2]].out.f;
-    bool heads = s->by_columns && !w->alone;
+    bool heads = cut_of(p, s)->by_columns && !w->alone;
     struct share h =
         heads ? share_of(kv, w->m, jm_team_size(p->dev->team)) : (struct share){ .to = kv };
     struct share rows = heads ? (struct share){ .to = b->n_rows } : w->share[JM_ROWS_ALL];
@@ -385,7 +390,7 @@ static void run_attention(jm_plan *p, struct jm_step *s, const struct part *w)
     const struct share rows = column_rows(p, s, w);
     const uint32_t many = rows.to - rows.from;
     append_all(p, s, w);
-    if (!s->by_columns)
+    if (!cut_of(p, s)->by_columns)
         meet(p, s, w);
     struct share tasks = w->alone ? (struct share){ .to = many * kv }
                                   : share_of(many * kv, w->m, jm_team_size(p->dev->team));
@@ -464,7 +469,7 @@ static void run_member(void *arg, uint32_t m)
         struct share rows = w.share[s->node.rows];
         if (s->node.entry != p->batch->entry)
             continue;
-        if (p->one_row ? s->meet_before_one_row : s->meet_before)
+        if (cut_of(p, s)->meet_before)
             meet(p, s, &w);
         if (s->node.op == JM_OP_LINEAR)
             run_linear(p, s, &w);

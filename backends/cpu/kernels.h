@@ -110,7 +110,7 @@ typedef void jm_swiglu_fn(const float *gate, const float *up, float *out, size_t
 /* y[i] = x[i] / 2 * (1 + erf(x[i] / sqrt(2))) */
 typedef void jm_gelu_fn(const float *x, float *y, size_t n);
 
-/* out[i] = x[i] / sqrt(mean of x^2 + eps) * w[i] */
+/* out[i] = x[i] / sqrt(mean of x^2 + eps) * w[i]. out may be x. */
 typedef void jm_rms_norm_fn(const float *x, const float *w, float eps, float *out, uint32_t n);
 
 /* Halves of one head: (x[i], x[i + dim/2]) turns by the angle of pair i. turn: cos [dim/2], then

@@ -14,14 +14,17 @@ struct jm_device {
     jm_team *team;
 };
 
+/* How a step is cut among threads, and where they meet: see cut.c. */
+struct jm_cut {
+    bool meet_before; /* it reads what another thread has written since they met */
+    bool by_columns;  /* each thread makes the columns that are its own of a linear */
+};
+
 /* What one node needs at run time besides itself. */
 struct jm_step {
     struct jm_node node;
-    struct jm_packed w; /* LINEAR */
-    /* How it is cut among threads, and where they meet: see cut.c. */
-    bool meet_before;            /* reads what another thread has written since they met */
-    bool meet_before_one_row;    /* the same in a batch of one row */
-    bool by_columns;             /* each thread makes the columns that are its own of a linear */
+    struct jm_packed w;          /* LINEAR */
+    struct jm_cut cut[2];        /* of a batch of several rows; of one row */
     bool copied;                 /* of a batch of one row each thread makes all, for itself */
     bool rounded;                /* its f32 is read by nobody, and kept nowhere */
     uint32_t next_linear;        /* of its entry: itself or the first behind it; n_steps: none */

@@ -56,27 +56,26 @@ const char *jm_plot_peak_axis(const struct jm_plot_job *j)
     return k ? k->axis : "";
 }
 
-/* The lowest rate at which a window of full length failed: a short one that was valid at such a
- * rate was too short to tell. */
-static double refuted(const struct jm_table *peak)
+/* The rate that a window of full length confirmed: at higher ones short windows are too short to
+ * tell. Without such a window, all count. */
+static double confirmed(const struct jm_table *peak)
 {
-    double least = INFINITY;
     for (size_t i = 1; i < peak->rows; i++)
         if (strcmp(jm_table_text(peak, i, "kind"), "confirmation") == 0 &&
-            strcmp(jm_table_text(peak, i, "valid"), "yes") != 0)
-            least = fmin(least, jm_table_number(peak, i, "target_qps"));
-    return least;
+            strcmp(jm_table_text(peak, i, "valid"), "yes") == 0)
+            return jm_table_number(peak, i, "target_qps");
+    return INFINITY;
 }
 
 static size_t read_windows(const struct jm_table *peak, const struct kind *k, struct window *w)
 {
-    const double too_high = refuted(peak);
+    const double most = confirmed(peak);
     size_t n = 0;
     for (size_t i = 1; i < peak->rows; i++) {
         struct window one = { .ms = jm_table_number(peak, i, k->seen),
                               .rate = jm_table_number(peak, i, "target_qps"),
                               .valid = strcmp(jm_table_text(peak, i, "valid"), "yes") == 0 };
-        one.valid = one.valid && one.rate < too_high;
+        one.valid = one.valid && one.rate <= most;
         if (one.ms > 0.0 && one.rate > 0.0)
             w[n++] = one;
     }

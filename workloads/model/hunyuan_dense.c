@@ -161,29 +161,30 @@ static jm_value norm(struct build *b, uint32_t layer, const char *part, jm_value
 }
 
 /* After the last layer only the rows whose next token is wanted count: of the others it needs the
- * keys and values, and nothing more. */
+ * keys and values, and nothing more. The wanted are gathered before they are normed, so that norms
+ * are read by linears alone. */
 static jm_value attention(struct build *b, uint32_t layer, jm_value x)
 {
     const struct jm_hunyuan *p = b->p;
     uint32_t wide = p->heads * p->head_dim, narrow = p->kv_heads * p->head_dim;
+    bool last = layer + 1 == p->layers;
+    jm_value wanted = last && b->st == JM_OK ? jm_gather_rows(b->g, x) : x;
     jm_value h = norm(b, layer, "attn_norm", x, p->hidden);
     jm_value k = linear(b, layer, "attn_k", h, narrow, p->hidden);
     jm_value v = linear(b, layer, "attn_v", h, narrow, p->hidden);
-    if (layer + 1 == p->layers) {
-        x = jm_gather_rows(b->g, x);
-        h = norm(b, layer, "attn_norm", x, p->hidden);
-    }
+    if (last)
+        h = norm(b, layer, "attn_norm", wanted, p->hidden);
     jm_value q = linear(b, layer, "attn_q", h, wide, p->hidden);
     if (b->st != JM_OK)
-        return x;
+        return wanted;
     q = norm(b, layer, "attn_q_norm", jm_rope(b->g, q, p->head_dim, p->rope_base), p->head_dim);
     k = norm(b, layer, "attn_k_norm", jm_rope(b->g, k, p->head_dim, p->rope_base), p->head_dim);
     if (b->st != JM_OK)
-        return x;
+        return wanted;
     jm_value a = jm_attention(b->g, q, k, v, p->heads, p->kv_heads, p->head_dim,
                               1.0f / sqrtf((float)p->head_dim));
     a = linear(b, layer, "attn_output", a, p->hidden, wide);
-    return b->st == JM_OK ? jm_add(b->g, x, a) : x;
+    return b->st == JM_OK ? jm_add(b->g, wanted, a) : wanted;
 }
 
 static jm_value feed_forward(struct build *b, uint32_t layer, jm_value x)

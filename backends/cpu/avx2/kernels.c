@@ -2,19 +2,6 @@
 /* The kernels of AVX2 + FMA + F16C: those of set.h, and what needs no products of integers. */
 #include "backends/cpu/avx2/set.h"
 
-void jm_avx2_swiglu(const float *gate, const float *up, float *out, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
-}
-
-INLINE float sum_of(__m256 v)
-{
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
-}
-
 /* Eight keys or values, or one, from number `at` of a cache of f32 or f16 on. */
 INLINE __m256 load_kv(const void *cache, size_t at, const int half)
 {

@@ -9,11 +9,8 @@
 #include <immintrin.h>
 #include <math.h>
 
-#include "backends/cpu/kernels.h"
-
-#define INLINE static inline __attribute__((always_inline))
-
-enum { LANES = 8, BLOCK = 32 };
+#include "backends/cpu/avx2/lanes.h"
+#include "backends/cpu/avx2/rows.h"
 
 /* The same in both sets. */
 jm_attend_fn jm_avx2_attend;
@@ -22,21 +19,8 @@ jm_attend8_fn jm_avx2_attend8;
 jm_to_half_fn jm_avx2_to_half;
 jm_from_half_fn jm_avx2_from_half;
 jm_add_fn jm_avx2_add;
-jm_swiglu_fn jm_avx2_swiglu;
 
 /* ---- float weights ---- */
-
-INLINE void store(float *y, __m256 v, uint32_t left)
-{
-    if (left >= LANES) {
-        _mm256_storeu_ps(y, v);
-        return;
-    }
-    float lane[LANES];
-    _mm256_storeu_ps(lane, v);
-    for (uint32_t i = 0; i < left; i++)
-        y[i] = lane[i];
-}
 
 INLINE void tile_float(const struct jm_packed *w, const float *x, uint32_t cols, float *y,
                        size_t ldy, uint32_t g, const int R, const int G, const int half)
@@ -396,9 +380,9 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
         .isa = set_name, .pack = { .group = LANES, .f16 = JM_PACK_F16 }, .k_block = 1,             \
         .linear = linear, .attend = jm_avx2_attend, .attend16 = jm_avx2_attend16,                  \
         .attend8 = jm_avx2_attend8, .to_half = jm_avx2_to_half, .from_half = jm_avx2_from_half,    \
-        .add = jm_avx2_add, .swiglu = jm_avx2_swiglu, .gelu = jm_cpu_gelu,                         \
-        .rms_norm = jm_cpu_rms_norm, .rope = jm_cpu_rope, .argmax = jm_cpu_argmax,                 \
-        .quantise = jm_cpu_quantise                                                                \
+        .add = jm_avx2_add, .swiglu = jm_avx2_swiglu, .gelu = jm_avx2_gelu,                        \
+        .rms_norm = jm_avx2_rms_norm, .rope = jm_avx2_rope, .argmax = jm_avx2_argmax,              \
+        .quantise = jm_avx2_quantise                                                               \
     }
 
 #endif

@@ -15,6 +15,7 @@ struct work {
     size_t ldy;
     uint32_t g0, g1;              /* groups, an even number of them */
     uint32_t tiles, rows, larger; /* of a tile; the first ones have one more */
+    bool in_place;
     jm_unpack_fn *unpack;
     jm_tile_fn *const *tile; /* by rows */
     uint8_t *levels;
@@ -61,14 +62,21 @@ static struct jm_slice slice_of(uint32_t cols, uint32_t i, uint32_t n)
     return (struct jm_slice){ .from = from, .cols = to - from };
 }
 
-/* Asks for the levels of a slice of groups g and g + 1, and their scales where the slice is all,
- * within so many steps. */
+/* Asks for a slice of groups g and g + 1: for the levels within so many steps; for the scales,
+ * which are few, at once, unless the slice is all and they follow the levels. */
 static struct ahead ask_for(const struct work *k, uint32_t g, struct jm_slice s, size_t steps)
 {
     const struct jm_packed *w = k->w;
-    const size_t block = w->scales / (w->t.cols / BLOCK),
-                 bytes = s.cols == w->t.cols ? w->group_bytes : s.cols / BLOCK * block;
-    const uint8_t *p = w->data + g * w->group_bytes + s.from / BLOCK * block;
+    const size_t all = w->t.cols / BLOCK, from = s.from / BLOCK, n = s.cols / BLOCK,
+                 block = w->scales / all, scale = (w->group_bytes - w->scales) / all,
+                 bytes = n == all ? w->group_bytes : n * block;
+    const uint8_t *p = w->data + g * w->group_bytes, *of = p + w->scales + from * scale;
+    struct ahead scales = {
+        .p = of, .end = of + n * scale, .twin = w->group_bytes, .bytes = n * scale
+    };
+    if (n < all)
+        ask(&scales);
+    p += from * block;
     return (struct ahead){
         .p = p, .end = p + bytes, .twin = w->group_bytes, .bytes = bytes / steps + 1
     };
@@ -81,6 +89,7 @@ static void run_slice(const struct work *k, uint32_t t0, uint32_t t1, struct jm_
     const size_t tile_bytes = s.cols / BLOCK * jm_tile_block_bytes(k->w->kind);
     const size_t steps = (size_t)(t1 - t0) * (s.cols / BLOCK);
     struct jm_piece p = { .slice = s, .ldy = k->ldy };
+    p.panel.in_place = k->in_place;
     p.panel.own = k->levels;
     p.panel.scales = k->scales;
     for (uint32_t t = t0, row = first_row(k, t0); t < t1; row += rows_of(k, t), t++)
@@ -110,8 +119,7 @@ static void run_slice(const struct work *k, uint32_t t0, uint32_t t1, struct jm_
 static uint32_t slices_of(const struct work *k)
 {
     enum { FEW_TILES = 8, SHORT = 512 };
-    const bool unpacked = k->w->kind != JM_PACK_Q8 && k->w->kind != JM_PACK_I16;
-    const uint32_t most = unpacked && k->tiles <= FEW_TILES ? SHORT : JM_SLICE;
+    const uint32_t most = !k->in_place && k->tiles <= FEW_TILES ? SHORT : JM_SLICE;
     return (k->x->cols + most - 1) / most;
 }
 
@@ -146,7 +154,8 @@ uint32_t jm_avx512_panels(const struct jm_packed *w, const struct jm_acts *x, ui
     k.tiles = (n_rows + JM_TILE_MAX - 1) / JM_TILE_MAX;
     k.rows = n_rows / k.tiles;
     k.larger = n_rows % k.tiles;
-    k.tile = jm_avx512_tiles(w->kind);
+    k.in_place = jm_tiles_in_place(w->kind, k.tiles);
+    k.tile = jm_avx512_tiles(w->kind, k.in_place);
     k.unpack = unpack_of(w->kind, unpack_stq);
     if (n_rows < JM_PANEL_ROWS || k.g1 == g0 || !k.tile || !k.unpack)
         return g0;

@@ -24,6 +24,7 @@ struct jm_slice {
 
 /* The weights of two groups for a slice. */
 struct jm_panel {
+    bool in_place; /* levels stay as they are packed, see jm_tiles_in_place */
     const uint8_t
         *levels;   /* of the first group: u8 [cols / 4][16][4], I16: s16 [cols / 2][16][2] */
     size_t ld;     /* bytes from there to the second group's */
@@ -65,8 +66,17 @@ struct jm_piece {
 };
 typedef void jm_tile_fn(struct jm_piece *p);
 
+/* Whether tiles take levels of this kind as they are packed: bytes always, of four bits for few
+ * tiles, where masks cost less than unpacking. */
+static inline bool jm_tiles_in_place(enum jm_pack_kind kind, uint32_t tiles)
+{
+    enum { FEW = 4 };
+    return kind == JM_PACK_Q8 || kind == JM_PACK_I16 ||
+           ((kind == JM_PACK_Q4 || kind == JM_PACK_Q4K) && tiles <= FEW);
+}
+
 /* By number of rows, JM_TILE_MIN first. NULL: no tiles of this kind. */
-jm_tile_fn *const *jm_avx512_tiles(enum jm_pack_kind kind);
+jm_tile_fn *const *jm_avx512_tiles(enum jm_pack_kind kind, bool in_place);
 
 /* As jm_linear_fn, for as many of the groups as this can do, two at a time, of integer kinds;
  * returns the first that is left. unpack_stq: of JM_PACK_STQ; NULL: there is none. */

@@ -26,14 +26,13 @@ INLINE void unpack_runs(const uint8_t *p, uint8_t *to, uint32_t blocks, const in
     }
 }
 
-/* Bytes and 16-bit levels stay where they are. */
 static void place_levels(const struct jm_packed *w, uint32_t g, struct jm_slice s,
                          struct jm_panel *out)
 {
     const uint8_t *p = w->data + g * w->group_bytes + s.from / BLOCK * block_bytes(w);
     out->levels = p;
     out->ld = w->group_bytes;
-    if (w->kind == JM_PACK_Q8 || w->kind == JM_PACK_I16)
+    if (out->in_place)
         return;
     out->levels = out->own;
     out->ld = (size_t)s.cols * LANES;

@@ -38,26 +38,45 @@ INLINE void store_sums(const struct jm_piece *w, const __m512 *sum, const int R)
                               sum[i]);
 }
 
-/* acc[r * G + j] += N words of inputs, four or two each, for R rows and both groups. */
+/* acc[r * G + j] += a word of inputs, four or two, for R rows and both groups. */
+INLINE void dot_step(__m512i *acc, __m512i w0, __m512i w1, const uint8_t *x, const int R,
+                     const int wide)
+{
+    UNROLL(6)
+    for (int r = 0; r < R; r++) {
+        __m512i *a = acc + r * G;
+        if (r % 2) {
+            a[0] = dot_word(a[0], w0, x + 4 * r, wide);
+            a[1] = dot_word(a[1], w1, x + 4 * r, wide);
+            continue;
+        }
+        const __m512i word = word_at(x + 4 * r);
+        a[0] = wide ? _mm512_dpwssd_epi32(a[0], w0, word) : _mm512_dpbusd_epi32(a[0], w0, word);
+        a[1] = wide ? _mm512_dpwssd_epi32(a[1], w1, word) : _mm512_dpbusd_epi32(a[1], w1, word);
+    }
+}
+
+/* The same for N words. */
 INLINE void dot(__m512i *acc, const uint8_t *levels, size_t ld, const uint8_t *x, const int R,
                 const int N, const int wide)
 {
     UNROLL(16)
-    for (int i = 0; i < N; i++, x += SIX) {
-        const __m512i w0 = _mm512_loadu_si512(levels + 64 * i),
-                      w1 = _mm512_loadu_si512(levels + ld + 64 * i);
-        UNROLL(6)
-        for (int r = 0; r < R; r++) {
-            __m512i *a = acc + r * G;
-            if (r % 2) {
-                a[0] = dot_word(a[0], w0, x + 4 * r, wide);
-                a[1] = dot_word(a[1], w1, x + 4 * r, wide);
-                continue;
-            }
-            const __m512i word = word_at(x + 4 * r);
-            a[0] = wide ? _mm512_dpwssd_epi32(a[0], w0, word) : _mm512_dpbusd_epi32(a[0], w0, word);
-            a[1] = wide ? _mm512_dpwssd_epi32(a[1], w1, word) : _mm512_dpbusd_epi32(a[1], w1, word);
-        }
+    for (int i = 0; i < N; i++)
+        dot_step(acc, _mm512_loadu_si512(levels + 64 * i), _mm512_loadu_si512(levels + ld + 64 * i),
+                 x + SIX * i, R, wide);
+}
+
+/* The same for a block of levels of four bits. */
+INLINE void dot_nibbles(__m512i *acc, const uint8_t *levels, size_t ld, const uint8_t *x,
+                        const int R)
+{
+    UNROLL(4)
+    for (int i = 0; i < 4; i++) {
+        const __m512i v0 = _mm512_loadu_si512(levels + 64 * i),
+                      v1 = _mm512_loadu_si512(levels + ld + 64 * i);
+        dot_step(acc, run_of(v0, 0, JM_PACK_Q4), run_of(v1, 0, JM_PACK_Q4), x + SIX * i, R, 0);
+        dot_step(acc, run_of(v0, 1, JM_PACK_Q4), run_of(v1, 1, JM_PACK_Q4), x + SIX * (i + 4), R,
+                 0);
     }
 }
 
@@ -80,7 +99,7 @@ INLINE void add_scaled(__m512 *sum, const __m512i *acc, const float *scale, cons
             _mm512_mul_ps(_mm512_loadu_ps(scale + i % G * LANES), float_at(d + i / G * 4)), sum[i]);
 }
 
-INLINE void tile_plain(struct jm_piece *w, const int R, const int wide)
+INLINE void tile_plain(struct jm_piece *w, const int R, const int wide, const int nibbles)
 {
     const uint8_t *levels = w->panel.levels, *x = w->acts;
     const float *scale = w->panel.scales;
@@ -93,9 +112,12 @@ INLINE void tile_plain(struct jm_piece *w, const int R, const int wide)
         const uint8_t *start = x + runs * JM_RUN_BYTES, *d = wide ? start : start + SIX;
         begin(acc, wide ? NULL : start, R);
         ask(&ahead);
-        dot(acc, levels, w->panel.ld, x, R, 8 * runs, wide);
+        if (nibbles)
+            dot_nibbles(acc, levels, w->panel.ld, x, R);
+        else
+            dot(acc, levels, w->panel.ld, x, R, 8 * runs, wide);
         add_scaled(sum, acc, scale, d, R);
-        levels += 512 * runs;
+        levels += nibbles ? 256 : 512 * runs;
         x = d + SIX;
     }
     store_sums(w, sum, R);
@@ -104,36 +126,55 @@ INLINE void tile_plain(struct jm_piece *w, const int R, const int wide)
 
 INLINE void tile_narrow(struct jm_piece *w, const int R)
 {
-    tile_plain(w, R, 0);
+    tile_plain(w, R, 0, 0);
+}
+
+INLINE void tile_nibble(struct jm_piece *w, const int R)
+{
+    tile_plain(w, R, 0, 1);
 }
 
 INLINE void tile_i16(struct jm_piece *w, const int R)
 {
-    tile_plain(w, R, 1);
+    tile_plain(w, R, 1, 0);
 }
 
-INLINE void tile_q4k(struct jm_piece *w, const int R)
+INLINE void tile_k4(struct jm_piece *w, const int R, const int nibbles)
 {
     const uint8_t *levels = w->panel.levels, *x = w->acts;
     const float *scale = w->panel.scales;
     struct ahead ahead = w->ahead;
     __m512 sum[SUMS];
     load_sums(w, sum, R);
-    for (uint32_t b = 0; b < w->slice.cols / BLOCK; b++, scale += 2 * G * LANES, levels += 512) {
+    for (uint32_t b = 0; b < w->slice.cols / BLOCK; b++, scale += 2 * G * LANES) {
         __m512i acc[SUMS];
         const uint8_t *dsum = x + JM_RUN_BYTES, *d = dsum + SIX;
         begin(acc, NULL, R);
         ask(&ahead);
-        dot(acc, levels, w->panel.ld, x, R, 8, 0);
+        if (nibbles)
+            dot_nibbles(acc, levels, w->panel.ld, x, R);
+        else
+            dot(acc, levels, w->panel.ld, x, R, 8, 0);
         add_scaled(sum, acc, scale, d, R);
         UNROLL(12)
         for (int i = 0; i < R * G; i++)
             sum[i] = _mm512_fnmadd_ps(_mm512_loadu_ps(scale + (G + i % G) * LANES),
                                       float_at(dsum + i / G * 4), sum[i]);
+        levels += nibbles ? 256 : 512;
         x = d + SIX;
     }
     store_sums(w, sum, R);
     w->ahead = ahead;
+}
+
+INLINE void tile_q4k(struct jm_piece *w, const int R)
+{
+    tile_k4(w, R, 0);
+}
+
+INLINE void tile_q4k_nibble(struct jm_piece *w, const int R)
+{
+    tile_k4(w, R, 1);
 }
 
 INLINE void tile_q6k(struct jm_piece *w, const int R)
@@ -208,24 +249,27 @@ INLINE void tile_stq(struct jm_piece *w, const int R)
     }                                                                                              \
     static jm_tile_fn *const name##s[] = { name##_4, name##_5, name##_6 };
 TILES(tile_narrow)
+TILES(tile_nibble)
 TILES(tile_i16)
 TILES(tile_q4k)
+TILES(tile_q4k_nibble)
 TILES(tile_q6k)
 TILES(tile_stq)
 
-jm_tile_fn *const *jm_avx512_tiles(enum jm_pack_kind kind)
+jm_tile_fn *const *jm_avx512_tiles(enum jm_pack_kind kind, bool in_place)
 {
     switch (kind) {
     case JM_PACK_I16:
         return tile_i16s;
-    case JM_PACK_Q8:
     case JM_PACK_Q4:
+        return in_place ? tile_nibbles : tile_narrows;
+    case JM_PACK_Q8:
     case JM_PACK_Q2:
         return tile_narrows;
     case JM_PACK_STQ:
         return tile_stqs;
     case JM_PACK_Q4K:
-        return tile_q4ks;
+        return in_place ? tile_q4k_nibbles : tile_q4ks;
     case JM_PACK_Q6K:
         return tile_q6ks;
     default:
