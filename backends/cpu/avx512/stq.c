@@ -16,7 +16,6 @@ enum {
     PASS_ROWS = 16,
     BLOCK_BYTES = BLOCK + 8, /* of one row in a panel */
     SPAN_BYTES = 5 * 64,     /* of the codes of 128 inputs */
-    AHEAD_BYTES = 4096,      /* what is asked for of weights to come: some 100 ns of them */
 };
 
 /* Of each code: the field, weight + 1, of input k + 16 p of its group. */
