@@ -6,7 +6,7 @@
 data = ARG1; out = ARG2; heading = ARG3; caption = ARG4; folder = ARG5
 panels = ARG6
 load folder."/style.gp"
-unset title
+unset label 98
 unset label 99
 set style data histogram
 set style histogram clustered gap 1
@@ -22,6 +22,8 @@ n = STATS_blocks
 stats data index 0 using 0 nooutput
 set xrange [-0.6:STATS_records-0.4]
 cut(s, i) = i == 0 ? (strstrt(s, "|") ? s[1:strstrt(s, "|")-1] : s) : cut(s[strstrt(s, "|")+1:*], i-1)
+# At the foot of the bars, where no bound crosses them.
+NUMBER = 'offset 0,0.5 font ",8" textcolor rgb "#ffffff"'
 show(x) = x >= 1000 ? sprintf("%.3gk", x / 1000) : sprintf("%.3g", x)
 do for [t in "svg png"] {
     if (t eq "svg") { set terminal svg size 1100,840 font "Sans,13" background rgb "white" } \
@@ -36,8 +38,8 @@ do for [t in "svg png"] {
         plot data index i using 2:xtic(1) title "joulemark" lt 1, \
              data index i using 3 title "llama.cpp" lt 2, \
              data index i using ($0-0.42):4:(0.84):(0) with vectors nohead lc rgb "#000000" lw 2.5 title "bound", \
-             data index i using ($0-0.167):2:(show($2)) with labels offset 0,0.6 font ",10" notitle, \
-             data index i using ($0+0.167):3:(show($3)) with labels offset 0,0.6 font ",10" notitle
+             data index i using ($0-0.167):($2*0):(show($2)) with labels @NUMBER notitle, \
+             data index i using ($0+0.167):($3*0):(show($3)) with labels @NUMBER notitle
         unset key
         unset label 1
         unset label 2
