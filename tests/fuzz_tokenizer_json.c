@@ -37,7 +37,7 @@ static void use(const jm_tokenizer *t, const uint8_t *data, size_t size)
     read_ids(t, every, sizeof every, true);
     read_ids(t, (const char *)data, size, false);
     read_ids(t, (const char *)data, size, true); /* control tokens stand in it, written out */
-    sink += jm_tokenizer_find(t, every + 'a', 3, &id);
+    sink += jm_tokenizer_find(t, &every['a'], 3, &id);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
