@@ -263,8 +263,10 @@ void jm_pair_title(const struct jm_pairing *all, const struct jm_pair *p, char o
         bool differs = false;
         for (size_t k = 0; c && k < all->n && !differs; k++)
             differs = !same(c, first_of(&all->pair[k]), first_of(p));
-        if (differs) {
+        text[0] = '\0';
+        if (differs)
             jm_column_print(c, first_of(p), text);
+        if (*text) { /* a translator has no picture settings */
             append(out, ", ", c->name);
             append(out, " ", text);
         }
