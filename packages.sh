@@ -1,6 +1,6 @@
 # Debian packages, and how ./run, ./check and .ci/run install those that are missing. Sourced.
 build_packages=(build-essential cmake ninja-build pkg-config libcjson-dev libcsv-dev libhwloc-dev
-    libinih-dev libpapi-dev libpcre2-dev libpng-dev libsodium-dev)
+    libinih-dev libpapi-dev libpcre2-dev libpng-dev libssl-dev)
 plot_packages=(gnuplot-nox fonts-dejavu-core fonts-droid-fallback) # the last: Chinese captions
 check_packages=(clang clang-format gcc-aarch64-linux-gnu jq libc6-dev-arm64-cross
     libclang-rt-14-dev libcunit1-dev libsimde-dev python3 qemu-user)

@@ -3,6 +3,7 @@
  * whole after a crash (POSIX rename is atomic only among names, not contents). */
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -218,4 +219,14 @@ jm_status jm_make_dirs(const char *path, jm_err *err)
     }
     free(p);
     return st;
+}
+
+void jm_remove_folder(const char *path)
+{
+    DIR *d = opendir(path);
+    for (const struct dirent *e; d && (e = readdir(d)) != NULL;)
+        (void)unlinkat(dirfd(d), e->d_name, 0); /* refuses "." and ".." */
+    if (d)
+        (void)closedir(d);
+    (void)rmdir(path);
 }

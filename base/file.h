@@ -46,6 +46,9 @@ jm_status jm_write_file(const char *path, const void *data, size_t bytes, jm_err
 /* mkdir -p. */
 jm_status jm_make_dirs(const char *path, jm_err *err);
 
+/* Removes a folder that holds only files, if it is there, as far as that goes. */
+void jm_remove_folder(const char *path);
+
 /* PREFIX/rest of a program that is PREFIX/bin/NAME: where its own files lie. malloc'd; NULL when it
  * cannot be told. */
 char *jm_beside_program(const char *rest);

@@ -16,9 +16,10 @@
 #include "harness/cmd_plot_grid.h"
 #include "harness/commands.h"
 #include "harness/exit_code.h"
-#include "harness/paths.h"
 #include "harness/plot/gnuplot.h"
 #include "harness/plot/plot.h"
+#include "harness/plot/scratch.h"
+#include "harness/stop.h"
 
 static const char usage[] =
     "usage: joulemark plot RESULTS.csv [-o DIR] [-q]\n\n"
@@ -156,7 +157,6 @@ static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err 
     jm_plot_values(j->t, "host_cpu", cpus, sizeof cpus);
     jm_plot_values(j->t, "scenario", scenarios, sizeof scenarios);
     jm_plot_values(j->t, "threads", threads, sizeof threads);
-    char *script = jm_asprintf("%s/%s.gp", j->scripts, p->script ? p->script : p->name);
     char *out = jm_asprintf("%s/%s%s", j->out, p->name, j->suffix);
     bool estimated = p->estimated && any_estimated(j->t);
     char *heading =
@@ -165,28 +165,20 @@ static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err 
     char *caption =
         jm_asprintf("%s %zu run%s: %s; threads: %s.", estimated ? p->estimated : p->caption,
                     jm_plot_runs(j->t), jm_plot_runs(j->t) == 1 ? "" : "s", scenarios, threads);
-    char *log = jm_asprintf("%s.log", j->data);
-    char *argv[] = { "gnuplot",
-                     "-c",
-                     script,
-                     (char *)j->data,
-                     out,
-                     heading,
-                     caption,
-                     (char *)j->scripts,
-                     (char *)jm_plot_rate_name(j->t),
-                     (char *)jm_plot_quality_name(j->t),
-                     (char *)(p->extra ? p->extra(j) : ""),
-                     NULL };
-    jm_status st = script && out && heading && caption && log
-                       ? jm_plot_gnuplot(argv, log, err)
-                       : jm_fail(err, JM_ENOMEM, "plot: out of memory");
+    const struct jm_gnuplot g = {
+        .script = p->script ? p->script : p->name,
+        .data = j->data,
+        .out = out,
+        .heading = heading,
+        .caption = caption,
+        .scripts = j->scripts,
+        .extra = { jm_plot_rate_name(j->t), jm_plot_quality_name(j->t),
+                   p->extra ? p->extra(j) : NULL },
+    };
+    jm_status st = out && heading && caption ? jm_gnuplot_run(&g, j->stop, err)
+                                             : jm_fail(err, JM_ENOMEM, "plot: out of memory");
     if (st == JM_OK && !j->quiet)
         printf("%s%s %s.svg %s.png\n", p->name, j->suffix, out, out);
-    if (log)
-        (void)unlink(log);
-    free(log);
-    free(script);
     free(out);
     free(heading);
     free(caption);
@@ -206,11 +198,8 @@ static jm_status draw_runs(struct jm_plot_job j, const char *workload, jm_err *e
     j.suffix = suffix;
     j.t = &t;
     if (st == JM_OK) {
-        for (size_t i = 0; i < sizeof plots / sizeof plots[0] && st == JM_OK; i++) {
+        for (size_t i = 0; i < sizeof plots / sizeof plots[0] && st == JM_OK; i++)
             st = draw(&j, &plots[i], err);
-            if (j.stop && *j.stop) /* what gnuplot says of the same signal is no news */
-                st = JM_EINTERRUPTED;
-        }
         jm_table_free(&t);
     }
     free(suffix);
@@ -239,44 +228,45 @@ static jm_status draw_workloads(const struct jm_plot_job *j, const struct jm_tab
     return st;
 }
 
+/* Where plots go unless told: beside the results. malloc'd. */
+static char *folder_of(const char *csv)
+{
+    const char *slash = strrchr(csv, '/');
+    return slash ? jm_asprintf("%.*s", (int)(slash - csv) + (slash == csv), csv) : strdup(".");
+}
+
+static jm_status check_folder(const char *folder, jm_err *err)
+{
+    jm_status st = folder ? jm_make_dirs(folder, err) : jm_fail(err, JM_ENOMEM, "out of memory");
+    if (st == JM_OK && access(folder, W_OK | X_OK) != 0)
+        st = jm_fail(err, JM_EIO, "%s: cannot write there: %s", folder, strerror(errno));
+    return st;
+}
+
 static jm_status draw_all(const char *csv, const char *out, bool quiet,
                           const volatile sig_atomic_t *stop, jm_err *err)
 {
-    char dir[] = "/tmp/joulemark-plot-XXXXXX";
-    const char *slash = strrchr(csv, '/');
-    char *folder = out ? jm_asprintf("%s", out)
-                       : jm_asprintf("%.*s", slash ? (int)(slash - csv) + (slash == csv) : 1,
-                                     slash ? csv : ".");
-    char *scripts = jm_share_dir("plots");
-    struct jm_table t = { .cell = NULL };
+    struct jm_table t;
+    struct jm_scratch scratch;
     jm_status st = jm_table_results(csv, NULL, &t, err); /* no folder for what cannot be read */
-
-    if (st == JM_OK && (!folder || !scripts))
-        st = jm_fail(err, JM_ENOTFOUND, "the plot scripts cannot be found; set JM_SHARE");
+    if (st != JM_OK)
+        return st;
+    char *folder = out ? strdup(out) : folder_of(csv);
+    st = check_folder(folder, err);
     if (st == JM_OK)
-        st = jm_make_dirs(folder, err);
-    if (st == JM_OK && access(folder, W_OK | X_OK) != 0)
-        st = jm_fail(err, JM_EIO, "%s: cannot write there: %s", folder, strerror(errno));
-    if (st == JM_OK && !mkdtemp(dir))
-        st = jm_fail(err, JM_EIO, "%s: %s", dir, strerror(errno));
-    else if (st == JM_OK) {
-        char *data = jm_asprintf("%s/plot.dat", dir);
+        st = jm_scratch_open(&scratch, err);
+    if (st == JM_OK) {
         const struct jm_plot_job j = { .csv = csv,
                                        .out = folder,
-                                       .scripts = scripts,
-                                       .data = data,
+                                       .scripts = scratch.scripts,
+                                       .data = scratch.data,
                                        .quiet = quiet,
                                        .stop = stop };
-        st = data ? draw_workloads(&j, &t, err) : jm_fail(err, JM_ENOMEM, "plot: out of memory");
-        if (data)
-            unlink(data);
-        jm_grid_remove(data);
-        rmdir(dir);
-        free(data);
+        st = draw_workloads(&j, &t, err);
+        jm_scratch_close(&scratch);
     }
     jm_table_free(&t);
     free(folder);
-    free(scripts);
     return st;
 }
 
@@ -317,5 +307,5 @@ int jm_cmd_plot(int argc, char **argv)
         fputs(usage, stderr);
         return JM_EXIT_USAGE;
     }
-    return jm_plot_results(csv, out, quiet, NULL);
+    return jm_plot_results(csv, out, quiet, jm_stop_on_signals());
 }

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "harness/plot/plot.h"
@@ -163,12 +162,4 @@ size_t jm_grid_write(const struct jm_grid *g, FILE *f, const char *path)
     for (size_t i = 0; i < JM_GRID_ROWS * JM_GRID_COLUMNS; i++)
         jm_image_free(&all[i]);
     return written;
-}
-
-void jm_grid_remove(const char *path)
-{
-    char *png = path ? jm_asprintf("%s.png", path) : NULL;
-    if (png)
-        (void)unlink(png);
-    free(png);
 }

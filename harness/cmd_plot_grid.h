@@ -26,7 +26,5 @@ void jm_grid_free(struct jm_grid *g);
  * first folder. Returns how many rows; 0 also where a picture is missing or of another size than
  * the first. */
 size_t jm_grid_write(const struct jm_grid *g, FILE *f, const char *path);
-/* Removes PATH.png, if it is there. path may be NULL. */
-void jm_grid_remove(const char *path);
 
 #endif

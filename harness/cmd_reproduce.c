@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* joulemark reproduce: runs a claim, or a recorded run, again and says whether it holds. */
 #include <math.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@
 #include "harness/paths.h"
 #include "harness/record/claim.h"
 #include "harness/record/past_run.h"
+#include "harness/stop.h"
 
 static const char usage[] =
     "usage: joulemark reproduce CLAIM.ini | RUN_DIR [options]\n\n"
@@ -36,19 +36,12 @@ static const char usage[] =
     "exit codes: 0 reproduced; 1 refuted; 2 underpowered, not comparable, or wrong usage;\n"
     "            3 bad input; 4 system; 5 the metric cannot be measured here; 130 interrupted\n";
 
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int number)
-{
-    (void)number;
-    stopped = 1;
-}
-
 struct request {
     const char *what, *results;
     const char *csv, *suite; /* where rows go */
     uint32_t repeats;        /* 0: as the claim says */
     double tolerance;
+    const volatile sig_atomic_t *stop; /* non-zero: begin nothing more */
 };
 
 static const char *const verdict_word[] = { [JM_CLAIM_REPRODUCED] = "reproduced",
@@ -155,7 +148,7 @@ static jm_status session(const struct request *q, const struct jm_run_config *a,
     struct jm_progress progress = { 0 };
     struct jm_run_place place = { .results = q->results,
                                   .suite = q->suite,
-                                  .stop = &stopped,
+                                  .stop = q->stop,
                                   .mode = JM_PROGRESS_AUTO,
                                   .progress = &progress };
     if (jm_null_cost_ns(&place.null_ns, NULL) != JM_OK)
@@ -382,9 +375,7 @@ int jm_cmd_reproduce(int argc, char **argv)
     int code = parse(argc, argv, &q);
     if (code >= 0)
         return code;
-    struct sigaction sa = { .sa_handler = on_signal };
-    sigaction(SIGINT, &sa, NULL);
-    sigaction(SIGTERM, &sa, NULL);
+    q.stop = jm_stop_on_signals();
     char *csv = jm_asprintf("%s/%s.csv", q.results, q.suite);
     q.csv = csv;
     code = JM_EXIT_INCOMPARABLE; /* until a verdict says otherwise */

@@ -16,6 +16,7 @@
 #include "harness/roofline/print.h"
 #include "harness/roofline/run.h"
 #include "harness/roofline/write.h"
+#include "harness/stop.h"
 
 static const char usage[] =
     "usage: joulemark roofline [options]\n\n"
@@ -219,7 +220,7 @@ static jm_status write_all(const struct request *q, const struct jm_roofline *r,
         st = jm_roofline_write(r, dir, err);
     if (st == JM_OK && q->plots) {
         jm_err why = { 0 };
-        jm_status drawn = jm_plot_roofline(r, dir, &why);
+        jm_status drawn = jm_plot_roofline(r, dir, jm_stop_on_signals(), &why);
         if (drawn == JM_ENOTFOUND)
             fprintf(stderr, "joulemark roofline: no plot: %s\n", why.text);
         else if (drawn != JM_OK)

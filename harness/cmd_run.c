@@ -4,7 +4,6 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,14 +23,7 @@
 #include "harness/record/csv.h"
 #include "harness/record/json.h"
 #include "harness/stats/bootstrap.h"
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int number)
-{
-    (void)number;
-    stopped = 1;
-}
+#include "harness/stop.h"
 
 static void usage(FILE *f)
 {
@@ -69,6 +61,7 @@ struct request {
     bool plots, json;
     const char *ab[2]; /* options of sides that alternate; NULL: none do */
     struct jm_run_config one;
+    const volatile sig_atomic_t *stop; /* non-zero: begin nothing more */
 };
 
 static int check_ab(struct request *q)
@@ -238,7 +231,7 @@ static int run_next(const struct jm_run_config *c, const struct jm_run_place *pl
 {
     struct jm_record row;
     jm_err err = { 0 };
-    if (stopped) {
+    if (*place->stop) {
         jm_run_skip(c, place, &row);
         *lost = put_row(out, &row) != JM_OK;
         return JM_EXIT_INTERRUPTED;
@@ -259,10 +252,10 @@ static int run_next(const struct jm_run_config *c, const struct jm_run_place *pl
 }
 
 /* Rest before a run; ends at once when stopped. */
-static void cool_down(double seconds)
+static void cool_down(double seconds, const volatile sig_atomic_t *stop)
 {
     int64_t end = jm_now_ns() + (int64_t)(seconds * 1e9);
-    for (int64_t left = end - jm_now_ns(); left > 0 && !stopped; left = end - jm_now_ns()) {
+    for (int64_t left = end - jm_now_ns(); left > 0 && !*stop; left = end - jm_now_ns()) {
         struct timespec t = { .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 };
         (void)nanosleep(&t, NULL);
     }
@@ -306,7 +299,7 @@ static struct jm_run_place place_of(const struct request *q, const char *suite,
 {
     struct jm_run_place place = { .results = q->results,
                                   .suite = suite,
-                                  .stop = &stopped,
+                                  .stop = q->stop,
                                   .mode = q->mode,
                                   .progress = progress };
     if (jm_null_cost_ns(&place.null_ns, NULL) != JM_OK)
@@ -325,11 +318,11 @@ static int run_all(const struct request *q, const struct jm_run_config *runs, si
         print_header(out->name_width);
     for (size_t i = 0; i < n && !lost; i++) {
         if (i > 0)
-            cool_down(runs[i].cooldown_s);
+            cool_down(runs[i].cooldown_s, q->stop);
         int one = run_next(&runs[i], &place, out, &lost);
         code = code == JM_EXIT_OK ? one : code;
     }
-    return stopped ? JM_EXIT_INTERRUPTED : code;
+    return *q->stop ? JM_EXIT_INTERRUPTED : code;
 }
 
 static int print_json(const char *suite, const struct output *out)
@@ -358,10 +351,10 @@ static int finish(const struct request *q, const char *suite, const struct outpu
     else
         printf("\nrecords  %s\nanswers  %.*s/RUN/samples.csv\n", csv,
                (int)(strlen(csv) - strlen(".csv")), csv);
-    if (!q->plots || !out->measured || stopped) /* 'joulemark plot' draws them */
+    if (!q->plots || !out->measured || *q->stop) /* 'joulemark plot' draws them */
         return code;
     char *plots = jm_asprintf("%s/plots", q->results);
-    int drawn = plots ? jm_plot_results(csv, plots, true, &stopped) : JM_EXIT_SYSTEM;
+    int drawn = plots ? jm_plot_results(csv, plots, true, q->stop) : JM_EXIT_SYSTEM;
     if (drawn == JM_EXIT_OK && !out->json)
         printf("plots    %s/*.png, *.svg\n", plots);
     free(plots);
@@ -400,10 +393,7 @@ int jm_cmd_run(int argc, char **argv)
     int code = parse(argc, argv, &q);
     if (code >= 0)
         return code;
-    struct sigaction sa = { .sa_handler = on_signal };
-    sigaction(SIGINT, &sa, NULL);
-    sigaction(SIGTERM, &sa, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    q.stop = jm_stop_on_signals();
     char *suite = q.ab[0] ? strdup("ab") : suite_name(q.suite_file);
     char *csv = suite ? jm_asprintf("%s/%s.csv", q.results, suite) : NULL;
     jm_status st = csv ? jm_make_dirs(q.results, &err) : jm_fail(&err, JM_ENOMEM, "out of memory");

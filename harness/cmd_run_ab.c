@@ -13,7 +13,7 @@
 #include "harness/exit_code.h"
 #include "harness/record/csv.h"
 
-static void tell(FILE *out, const struct jm_record *r, const jm_err *why)
+static void tell(FILE *out, const struct jm_record *r)
 {
     const struct jm_metric *tokens = jm_metric_find("tokens_out_per_s");
     const struct jm_metric *queries = jm_metric_find("queries_per_s");
@@ -26,16 +26,28 @@ static void tell(FILE *out, const struct jm_record *r, const jm_err *why)
         (void)fprintf(out, "  %.5g %s", isnan(t) ? q : t,
                       isnan(t) ? queries->title : tokens->title);
     if (strcmp(r->status, "complete") != 0)
-        (void)fprintf(out, "  %s: %.300s", r->status, why->status != JM_OK ? why->text : "");
+        (void)fprintf(out, "  %s: %.300s", r->status, r->status_reason);
     (void)fputc('\n', out);
     (void)fflush(out);
+}
+
+/* One run of a session, or the row of one that an interruption left out; whether it came to an end
+ * of its own. */
+static bool run_or_skip(const struct jm_run_config *c, const struct jm_run_place *place,
+                        struct jm_record *r)
+{
+    jm_err why = { .status = JM_OK }; /* the row says it too */
+    if (!*place->stop)
+        return jm_run_one(c, place, r, &why) != JM_EINTERRUPTED;
+    jm_run_skip(c, place, r);
+    return false;
 }
 
 jm_status jm_session_run(const struct jm_run_config *a, const struct jm_run_config *b,
                          uint32_t pairs, const struct jm_run_place *place, const char *csv,
                          FILE *out, struct jm_session *s, jm_err *err)
 {
-    size_t runs = (size_t)pairs * (b ? 2 : 1), bytes;
+    size_t runs = (size_t)pairs * (b ? 2 : 1), ended = 0, bytes;
     char id[JM_TEXT_BYTES] = "";
     *s = (struct jm_session){ .n = 0 };
     s->row = jm_mul_size(runs, sizeof *s->row, &bytes) ? malloc(bytes ? bytes : 1) : NULL;
@@ -43,11 +55,10 @@ jm_status jm_session_run(const struct jm_run_config *a, const struct jm_run_conf
         return jm_fail(err, JM_ENOMEM, "no memory for the records of %zu runs", runs);
     for (size_t i = 0; i < runs; i++) {
         bool is_b = b && (i % 4 == 1 || i % 4 == 2);
-        struct jm_record *r = &s->row[s->n];
-        jm_err why = { .status = JM_OK };
-        if (*place->stop)
-            return jm_fail(err, JM_EINTERRUPTED, "interrupted after %zu of %zu runs", i, runs);
-        (void)jm_run_one(is_b ? b : a, place, r, &why); /* the row says how it went */
+        struct jm_record *r = &s->row[s->n++];
+        struct jm_run_config c = is_b ? *b : *a;
+        c.repeat = (uint32_t)(b ? i / 2 : i) + 1; /* ids of runs within one second differ */
+        ended += run_or_skip(&c, place, r);
         if (b) {
             if (!*id)
                 memcpy(id, r->run_id, sizeof id);
@@ -55,14 +66,15 @@ jm_status jm_session_run(const struct jm_run_config *a, const struct jm_run_conf
             jm_record_text(r->ab_side, is_b ? "B" : "A");
             r->ab_pair = i / 2 + 1;
         }
-        s->n++;
         jm_status st = jm_csv_append(csv, r, err);
-        if (out)
-            tell(out, r, &why);
+        if (out && strcmp(r->status, "not run") != 0)
+            tell(out, r);
         if (st != JM_OK)
             return st;
     }
-    return JM_OK;
+    return ended == runs
+               ? JM_OK
+               : jm_fail(err, JM_EINTERRUPTED, "interrupted after %zu of %zu runs", ended, runs);
 }
 
 jm_status jm_options_parse_text(struct jm_run_config *c, const char *text, jm_err *err)

@@ -18,7 +18,8 @@ struct jm_session {
 /**
  * Runs a and b in turn, `pairs` times each; b NULL: a alone. Each row is marked with its session,
  * side and pair (unless alone), is added to csv at once, and told in a line on out (NULL: not).
- * Goes on after a run that fails; ends when *place->stop is set.
+ * Goes on after a run that fails. Once *place->stop is set the run at hand is marked as
+ * interrupted, and those that did not begin as not run.
  *
  * JM_EINTERRUPTED; JM_EIO or JM_EINPUT when a row cannot be added; JM_ENOMEM. *s holds what there
  * is, also then; its rows are the caller's to free.

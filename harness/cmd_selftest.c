@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* joulemark selftest: what measuring itself costs on this machine, beside what it should cost. */
 #include <cjson/cJSON.h>
-#include <ftw.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include "harness/record/folder.h"
 #include "harness/record/json.h"
 #include "harness/stats/latency.h"
+#include "harness/stop.h"
 
 static const char usage[] =
     "usage: joulemark selftest [--json] [--check] [--energy METERS]\n\n"
@@ -75,14 +75,6 @@ static jm_status write_report(const char *dir, const struct jm_load_result *r, j
     return st == JM_OK ? jm_folder_manifest(dir, &row, &config, err) : st;
 }
 
-static int remove_one(const char *path, const struct stat *sb, int flag, struct FTW *ftw)
-{
-    (void)sb;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
 /* From the last answer of a long run until all of its report lies on disk. */
 static jm_status time_report(double *report_s, jm_err *err)
 {
@@ -93,7 +85,8 @@ static jm_status time_report(double *report_s, jm_err *err)
     struct jm_load_config cfg = { .scenario = JM_SINGLE_STREAM,
                                   .seed = 1,
                                   .min_queries = REPORT_QUERIES,
-                                  .max_ids = REPORT_QUERIES };
+                                  .max_ids = REPORT_QUERIES,
+                                  .stop = jm_stop_on_signals() };
     struct jm_load_result r = { 0 };
     jm_status st = JM_OK;
 
@@ -107,7 +100,9 @@ static jm_status time_report(double *report_s, jm_err *err)
         if (st == JM_OK)
             st = write_report(dir, &r, err);
         *report_s = (double)(jm_now_ns() - r.t_end_ns) * 1e-9;
-        (void)nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        jm_remove_folder(dir);
+        if (*cfg.stop)
+            st = jm_fail(err, JM_EINTERRUPTED, "interrupted");
     }
     jm_load_result_free(&r);
     jm_null_sut_close(&state);

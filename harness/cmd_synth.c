@@ -2,7 +2,6 @@
 /* joulemark synth: a model file of a real shape with random weights, to measure speed and energy
  * with where the real file is not at hand. */
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "harness/commands.h"
 #include "harness/exit_code.h"
 #include "harness/progress.h"
+#include "harness/stop.h"
 #include "workloads/model/synth.h"
 
 static const char usage[] =
@@ -29,18 +29,16 @@ static const char usage_rest[] =
     "  joulemark synth --shape hy-mt-1.8b --format Q4_0 -o hy-mt-synthetic-q4_0.gguf\n"
     "  joulemark synth --shape u1-8b-L4 --format Q8_0 -o u1-synthetic-L4-q8_0.gguf\n";
 
-static volatile sig_atomic_t stop;
-
-static void on_signal(int sig)
-{
-    (void)sig;
-    stop = 1;
-}
+struct watch {
+    struct jm_progress bar;
+    const volatile sig_atomic_t *stop;
+};
 
 static bool on_progress(void *ctx, double done)
 {
-    jm_progress_update(ctx, done);
-    return !stop;
+    struct watch *w = ctx;
+    jm_progress_update(&w->bar, done);
+    return !*w->stop;
 }
 
 static void help(FILE *f)
@@ -67,16 +65,13 @@ static bool number(const char *option, const char *text, unsigned long long most
 
 static int write_model(const char *path, struct jm_synth_options *o)
 {
-    struct jm_progress bar;
-    struct sigaction sa = { .sa_handler = on_signal };
+    struct watch w = { .stop = jm_stop_on_signals() };
     jm_err err = { 0 };
-    sigaction(SIGINT, &sa, NULL);
-    sigaction(SIGTERM, &sa, NULL);
-    jm_progress_start(&bar, JM_PROGRESS_AUTO, stderr, o->shape);
+    jm_progress_start(&w.bar, JM_PROGRESS_AUTO, stderr, o->shape);
     o->progress = on_progress;
-    o->ctx = &bar;
+    o->ctx = &w;
     jm_status st = jm_synth_file(path, o, &err);
-    jm_progress_end(&bar);
+    jm_progress_end(&w.bar);
     if (st != JM_OK)
         fprintf(stderr, "joulemark synth: %s\n", err.text);
     return st == JM_ENOTFOUND ? JM_EXIT_USAGE : jm_exit_code(st);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* joulemark: picks the subcommand. */
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -49,10 +48,6 @@ static void help(FILE *out)
 
 int main(int argc, char **argv)
 {
-    if (sodium_init() < 0) {
-        fputs("joulemark: libsodium cannot start\n", stderr);
-        return JM_EXIT_SYSTEM;
-    }
     if (argc < 2) {
         help(stderr);
         return JM_EXIT_USAGE;

@@ -168,8 +168,8 @@ static jm_status name_files(const char *dir, const struct jm_model_info *info,
     char *all =
         jm_asprintf("%s %s %s %u%s%s", info->sha256, info->data_sha256, languages ? languages : "",
                     most, info->settings[0] ? " " : "", info->settings);
-    if (all) {
-        jm_sha256(all, strlen(all), key);
+    jm_status st = all ? jm_sha256(all, strlen(all), key, err) : JM_ENOMEM;
+    if (st == JM_OK) {
         *path = jm_asprintf("%s/%.*s.json", dir, NAME_DIGITS, key);
         *folder = has_folder ? jm_asprintf("%s/%.*s", dir, NAME_DIGITS, key) : NULL;
     }

@@ -186,7 +186,7 @@ static void test_past_run(void)
     CU_ASSERT_EQUAL(jm_make_dirs(folder, NULL), JM_OK);
     free(folder);
     put("samples.csv", "id\n");
-    jm_sha256("id\n", 3, hex);
+    CU_ASSERT_EQUAL(jm_sha256("id\n", 3, hex, NULL), JM_OK);
     jm_record_clear(&row);
     jm_record_text(row.run_id, "r1");
     jm_record_text(row.model_sha256, "aa");

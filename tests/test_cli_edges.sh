@@ -90,6 +90,29 @@ PATH=$dir/fake:$PATH "$bin" run --suite "$dir/short.ini" --results "$dir/p" >"$d
     fail "SIGTERM while plots are drawn" "$dir/out"
 ! grep -q 'gnuplot failed' "$dir/out" || fail "a plot that was interrupted is called a failure" "$dir/out"
 
+# A signal to joulemark alone ends gnuplot too; no scratch folder and no half of a picture stays.
+cat >"$dir/fake/gnuplot" <<SH
+#!/bin/sh
+dirname "\$3" >"$dir/scratch"
+echo half | tee "\$4.svg" >"\$4.png"
+kill -\$JM_TEST_SIGNAL \$PPID
+exec sleep 600
+SH
+cut_off() { # SIGNAL FOLDER COMMAND...
+    signal=$1 folder=$2
+    shift 2
+    rm -f "$dir/scratch"
+    JM_TEST_SIGNAL=$signal PATH=$dir/fake:$PATH timeout 300 "$bin" "$@" >"$dir/out" 2>&1
+    got=$?
+    [ $got -eq 130 ] || fail "$signal while $1 draws: exit $got, wanted 130" "$dir/out"
+    [ -s "$dir/scratch" ] && [ ! -e "$(cat "$dir/scratch")" ] || fail "$1: its scratch folder stays" "$dir/scratch"
+    ls "$folder" >"$dir/files"
+    ! grep -q 'svg\|png\|tmp' "$dir/files" || fail "$1: half a picture stays" "$dir/files"
+}
+cut_off INT "$dir/p2" plot "$dir/p/short.csv" -o "$dir/p2"
+cut_off TERM "$dir/p2" plot "$dir/p/short.csv" -o "$dir/p2"
+cut_off INT "$dir/r/roofline" roofline --roofs --isa scalar --threads 1 --results "$dir/r"
+
 # An op that the backend lacks is named before anything is measured.
 if [ -e "$(dirname "$bin")/../lib/joulemark/libjm_remote.so" ]; then
     JM_REMOTE_LACKS=rope "$bin" run --backend remote --reference none --results "$dir/r" --no-plots \

@@ -37,6 +37,9 @@ expect 2 "at least 5" run --ab "--batch 1" "--batch 2" --repeats 4
 expect 2 'neither --suite' run --ab "--batch 1" "--batch 2" --suite x.ini
 expect 2 "did you mean 'batch'" run --results "$dir/r2" --ab "--bach 1" "--batch 2"
 
+# Names of runs within one second differ, and so do their folders.
+[ "$(ls "$dir/r/ab" | wc -l)" -eq 10 ] || { echo "ten folders wanted:"; ls "$dir/r/ab"; failed=1; }
+
 # The gate wants nine a side; with five it will not judge, and never passes.
 expect 2 'needs 9' gate --baseline "$dir/r/ab.csv" "$dir/r/ab.csv"
 expect 0 'gate: pass' gate --baseline "$dir/r/ab.csv" --min-repeats 5 "$dir/r/ab.csv"
@@ -82,4 +85,33 @@ if ! grep -qE "^$verdict\$" "$dir/out" ||
 fi
 echo >>"$run/samples.csv"
 expect 3 'the record was changed' reproduce "$run" --results "$dir/r"
+
+# A comparison that is interrupted: what was measured stays, the run at hand is marked, and what did
+# not begin has rows. interrupt SIGNAL CSV SEEN COMMAND: once SEEN stands in the output.
+interrupt() {
+    signal=$1 csv=$2 seen=$3
+    shift 3
+    "$bin" "$@" >"$dir/out" 2>&1 </dev/null &
+    pid=$!
+    for try in $(seq 600); do
+        grep -qE "$seen" "$dir/out" && break
+        sleep 0.1
+    done
+    kill -"$signal" $pid
+    wait $pid
+    got=$?
+    [ $got -eq 130 ] && grep -q 'interrupted after 1 of 10 runs' "$dir/out" &&
+        [ "$(grep -c '"complete"' "$csv")/$(grep -c '"interrupted"' "$csv")/$(grep -c '"not run"' "$csv")" = 1/1/8 ] &&
+        [ "$(grep -c '"A","[1-5]"' "$csv")/$(grep -c '"B","[1-5]"' "$csv")" = 5/5 ] ||
+        { echo "$signal in $1: exit $got; rows:"; cat "$csv" "$dir/out"; failed=1; }
+    expect 1 '9 left out; run .*: status is interrupted' compare "$csv"
+}
+long='--min-duration-s 600 --min-queries 20000'
+interrupt INT "$dir/i/ab.csv" '"B: measuring","done":0\.0*[1-9]' run --results "$dir/i" --repeats 5 --progress json \
+    --data "$dir/few.csv" --languages de --threads 1 --reference none --warmup-s 0 \
+    --ab "--scenario offline --min-duration-s 0 --min-queries 1" "--scenario offline $long"
+claim tokens_out_per_s at-least 1 >"$dir/pair.ini"
+sed -n '/subject/,$p' "$dir/pair.ini" | sed 's/subject/other/' >>"$dir/pair.ini"
+sed -i '1,/other/{s/min-duration-s = 0/min-duration-s = 600/; s/min-queries = 1/min-queries = 20000/}' "$dir/pair.ini"
+interrupt TERM "$dir/i/reproduce.csv" '^A +1 ' reproduce "$dir/pair.ini" --results "$dir/i"
 exit $failed

@@ -48,7 +48,7 @@ static void test_good(void)
     CU_ASSERT_PTR_NULL(jm_dataset_reference(ds, 0, "zh-Hant"));
     CU_ASSERT_PTR_NULL(jm_dataset_reference(ds, 2, "de"));
     char hex[JM_SHA256_HEX];
-    jm_sha256(text, sizeof text - 1, hex);
+    CU_ASSERT_EQUAL(jm_sha256(text, sizeof text - 1, hex, NULL), JM_OK);
     CU_ASSERT_STRING_EQUAL(jm_dataset_sha256(ds), hex);
     jm_dataset_close(ds);
     jm_dataset_close(NULL);

@@ -98,7 +98,7 @@ jm_status jm_safetensors_sha256(const jm_safetensors *f, char hex[JM_SHA256_HEX]
     if (lines && fclose(lines) != 0 && st == JM_OK)
         st = jm_fail(err, JM_ENOMEM, "hash: out of memory");
     if (st == JM_OK)
-        jm_sha256(text, bytes, hex);
+        st = jm_sha256(text, bytes, hex, err);
     free(text);
     free(folder);
     free(config);

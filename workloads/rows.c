@@ -182,8 +182,9 @@ static jm_status read_map(jm_row_list *rows, const char *path, const jm_map *map
     if (map->bytes > JM_ROWS_FILE_BYTES)
         return jm_fail(err, JM_EINPUT, "%s: %zu bytes are more than a data set may have (%d)", path,
                        map->bytes, JM_ROWS_FILE_BYTES);
-    jm_sha256(map->data, map->bytes, rows->sha256);
-    jm_status st = parse(&r, (const char *)map->data, map->bytes);
+    jm_status st = jm_sha256(map->data, map->bytes, rows->sha256, err);
+    if (st == JM_OK)
+        st = parse(&r, (const char *)map->data, map->bytes);
     if (st == JM_OK && rows->n == 0)
         st = jm_fail(err, JM_EINPUT, "%s: no data; expected a line id,lang,text and rows", path);
     return st;

@@ -6,10 +6,16 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
 
 extern char **environ;
+
+static const char *const suffix[] = { ".svg", ".png" };
 
 /* The first line of what gnuplot said, cut to fit. */
 static void first_line(const char *path, char *out, size_t room)
@@ -23,27 +29,86 @@ static void first_line(const char *path, char *out, size_t room)
         fclose(f);
 }
 
-jm_status jm_plot_gnuplot(char *const argv[], const char *log, jm_err *err)
+/* Whether the process ended well. A signal to us alone is handed on. */
+static bool ends_well(pid_t pid, const volatile sig_atomic_t *stop)
+{
+    int status;
+    if (stop && *stop)
+        (void)kill(pid, SIGTERM);
+    while (waitpid(pid, &status, 0) < 0) {
+        if (errno != EINTR)
+            return false;
+        if (stop && *stop)
+            (void)kill(pid, SIGTERM);
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static jm_status spawn(char *const argv[], const char *log, const volatile sig_atomic_t *stop,
+                       jm_err *err)
 {
     pid_t pid;
-    int status, e;
     char said[200];
     posix_spawn_file_actions_t actions;
 
     if (posix_spawn_file_actions_init(&actions) != 0)
         return jm_fail(err, JM_ENOMEM, "plot: out of memory");
     posix_spawn_file_actions_addopen(&actions, 2, log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    e = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
+    int e = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     if (e == ENOENT)
         return jm_fail(err, JM_ENOTFOUND, "gnuplot is missing; install it (package gnuplot-nox)");
     if (e != 0)
         return jm_fail(err, JM_EIO, "gnuplot cannot be started: %s", strerror(e));
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return jm_fail(err, JM_EIO, "waiting for gnuplot: %s", strerror(errno));
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    bool well = ends_well(pid, stop);
+    if (stop && *stop) /* what gnuplot says of the same signal is no news */
+        return jm_fail(err, JM_EINTERRUPTED, "interrupted while plots were drawn");
+    if (well)
         return JM_OK;
     first_line(log, said, sizeof said);
     return jm_fail(err, JM_EIO, "gnuplot failed on %s: %s", argv[2], said);
+}
+
+/* Gives the two pictures their names, or removes what there is of them. */
+static jm_status finish(jm_status st, const char *tmp, const char *out, jm_err *err)
+{
+    for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++) {
+        char *from = jm_asprintf("%s%s", tmp, suffix[i]), *to = jm_asprintf("%s%s", out, suffix[i]);
+        if (!from || !to)
+            st = jm_fail(err, JM_ENOMEM, "plot: out of memory");
+        else if (st == JM_OK && rename(from, to) != 0)
+            st = jm_fail(err, JM_EIO, "%s: cannot write: %s", to, strerror(errno));
+        if (from && st != JM_OK)
+            (void)unlink(from);
+        free(from);
+        free(to);
+    }
+    return st;
+}
+
+jm_status jm_gnuplot_run(const struct jm_gnuplot *g, const volatile sig_atomic_t *stop, jm_err *err)
+{
+    char *script = jm_asprintf("%s/%s.gp", g->scripts, g->script);
+    char *log = jm_asprintf("%s.log", g->data);
+    char *tmp = jm_asprintf("%s.tmp-%ld", g->out, (long)getpid());
+    char *argv[] = { "gnuplot",
+                     "-c",
+                     script,
+                     (char *)g->data,
+                     tmp,
+                     (char *)g->heading,
+                     (char *)g->caption,
+                     (char *)g->scripts,
+                     (char *)g->extra[0],
+                     (char *)g->extra[1],
+                     (char *)g->extra[2],
+                     NULL };
+    jm_status st = script && log && tmp ? spawn(argv, log, stop, err)
+                                        : jm_fail(err, JM_ENOMEM, "plot: out of memory");
+    if (tmp)
+        st = finish(st, tmp, g->out, err);
+    free(script);
+    free(log);
+    free(tmp);
+    return st;
 }

@@ -7,12 +7,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/file.h"
-#include "harness/paths.h"
 #include "harness/plot/gnuplot.h"
 #include "harness/plot/plot.h"
+#include "harness/plot/scratch.h"
 #include "harness/roofline/print.h"
 
 /* Shares of a run's time from which a series is drawn, and of its own from which a point is. */
@@ -291,55 +290,45 @@ static char *heading_of(const struct jm_roofline *r)
                        r->device.threads, r->device.threads == 1 ? "" : "s");
 }
 
-static jm_status draw(const struct jm_roofline *r, const char *data, const char *scripts,
-                      const char *dir, jm_err *err)
+static jm_status draw(const struct jm_roofline *r, const struct jm_scratch *scratch,
+                      const char *dir, const volatile sig_atomic_t *stop, jm_err *err)
 {
     const struct frame a = frame_of(r);
     size_t n_roofs = 0, n_series = 0;
-    jm_status st = write_data(r, data, &a, &n_roofs, &n_series, err);
+    jm_status st = write_data(r, scratch->data, &a, &n_roofs, &n_series, err);
     if (st != JM_OK)
         return st;
-    static const char caption[] = "Roofs: the best of several short measurements. Points: work "
-                                  "counted from shapes, time by clocks around each operation.";
-    char *script = jm_asprintf("%s/roofline.gp", scripts), *out = jm_asprintf("%s/roofline", dir);
-    char *heading = heading_of(r), *log = jm_asprintf("%s.log", data);
+    char *out = jm_asprintf("%s/roofline", dir), *heading = heading_of(r);
     char *roofs = jm_asprintf("%zu", n_roofs), *series = jm_asprintf("%zu", n_series);
     char *axes = jm_asprintf("%.6g %.6g %.6g %.6g", a.x0, a.x1, a.y0, a.y1);
-    char *argv[] = { "gnuplot",       "-c",  script, (char *)data, out, heading, (char *)caption,
-                     (char *)scripts, roofs, series, axes,         NULL };
-    st = script && out && heading && log && roofs && series && axes
-             ? jm_plot_gnuplot(argv, log, err)
-             : jm_fail(err, JM_ENOMEM, "plot: out of memory");
-    if (log)
-        (void)unlink(log);
-    free(script);
+    const struct jm_gnuplot g = {
+        .script = "roofline",
+        .data = scratch->data,
+        .out = out,
+        .heading = heading,
+        .caption = "Roofs: the best of several short measurements. Points: work counted from "
+                   "shapes, time by clocks around each operation.",
+        .scripts = scratch->scripts,
+        .extra = { roofs, series, axes },
+    };
+    st = out && heading && roofs && series && axes ? jm_gnuplot_run(&g, stop, err)
+                                                   : jm_fail(err, JM_ENOMEM, "plot: out of memory");
     free(out);
     free(heading);
-    free(log);
     free(roofs);
     free(series);
     free(axes);
     return st;
 }
 
-jm_status jm_plot_roofline(const struct jm_roofline *r, const char *dir, jm_err *err)
+jm_status jm_plot_roofline(const struct jm_roofline *r, const char *dir,
+                           const volatile sig_atomic_t *stop, jm_err *err)
 {
-    char scratch[] = "/tmp/joulemark-plot-XXXXXX";
-    char *scripts = jm_share_dir("plots");
-    jm_status st = JM_OK;
-    if (!scripts)
-        st = jm_fail(err, JM_ENOTFOUND, "the plot scripts cannot be found; set JM_SHARE");
-    else if (!mkdtemp(scratch))
-        st = jm_fail(err, JM_EIO, "%s: %s", scratch, strerror(errno));
-    if (st == JM_OK) {
-        char *data = jm_asprintf("%s/plot.dat", scratch);
-        st = data ? draw(r, data, scripts, dir, err)
-                  : jm_fail(err, JM_ENOMEM, "plot: out of memory");
-        if (data)
-            (void)unlink(data);
-        (void)rmdir(scratch);
-        free(data);
-    }
-    free(scripts);
+    struct jm_scratch scratch;
+    jm_status st = jm_scratch_open(&scratch, err);
+    if (st != JM_OK)
+        return st;
+    st = draw(r, &scratch, dir, stop, err);
+    jm_scratch_close(&scratch);
     return st;
 }

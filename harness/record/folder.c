@@ -171,24 +171,12 @@ static const char *const names[] = { "samples.csv", "captions.csv", "peak.csv", 
                                      "energy.csv",  "machine.json", "topology.xml" };
 enum { N_NAMES = sizeof names / sizeof names[0] };
 
-/* A folder of plain files, if it is there. */
-static void remove_answers(const char *dir)
-{
-    char *path = path_in(dir, "answers", NULL);
-    DIR *d = path ? opendir(path) : NULL;
-    for (const struct dirent *e; d && (e = readdir(d)) != NULL;)
-        if (e->d_name[0] != '.')
-            (void)unlinkat(dirfd(d), e->d_name, 0);
-    if (d)
-        (void)closedir(d);
-    if (path)
-        (void)rmdir(path);
-    free(path);
-}
-
 void jm_folder_remove(const char *dir)
 {
-    remove_answers(dir);
+    char *answers = path_in(dir, "answers", NULL);
+    if (answers)
+        jm_remove_folder(answers);
+    free(answers);
     for (size_t i = 0; i <= N_NAMES; i++) {
         char *path = path_in(dir, i < N_NAMES ? names[i] : "manifest.json", NULL);
         if (path)

@@ -352,9 +352,8 @@ static jm_status imagegen_answer(jm_workload *w, uint32_t id, const char **text,
 {
     if (id >= w->max_ids)
         return jm_fail(err, JM_EUSAGE, "imagegen: answer %u of %u", id, w->max_ids);
-    jm_sha256(w->rgb + (size_t)id * w->values, w->values, w->answer_sha256);
     *text = w->answer_sha256;
-    return JM_OK;
+    return jm_sha256(w->rgb + (size_t)id * w->values, w->values, w->answer_sha256, err);
 }
 
 static jm_status imagegen_save(jm_workload *w, uint32_t id, const char *path, jm_err *err)
