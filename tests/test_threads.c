@@ -2,6 +2,9 @@
 /* Results do not depend on the number of threads, bit for bit: the bundled translator in every
  * format that has kernels of its own, on every kernel set that runs here. */
 #include <CUnit/Basic.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,11 +13,13 @@
 #include <unistd.h>
 
 #include "backends/loader.h"
+#include "base/clock.h"
+#include "base/rng.h"
 #include "workloads/model/hunyuan_dense.h"
 #include "workloads/model/quantize.h"
 
-enum { SEQUENCES = 4, PROMPT = 7, STEPS = 3, ROWS = SEQUENCES * PROMPT, CONTEXT = PROMPT + STEPS };
-enum { RESULTS = SEQUENCES * (1 + STEPS) + STEPS };
+enum { SEQUENCES = 4, PROMPT = 7, STEPS = 3, LONG = 96, ROWS = LONG, CONTEXT = LONG };
+enum { RESULTS = SEQUENCES * (1 + STEPS) + STEPS + 1 };
 enum { MANY_STEPS = 300 };
 
 static jm_backend backend;
@@ -62,8 +67,9 @@ static void feed(struct rig *r, uint32_t sequences, uint32_t first, uint32_t n)
                                .gather = gather });
 }
 
-/* Prompts together, which few threads cut by sequences and many by columns; steps together; and
- * steps of one sequence. NULL: the device lacks the set. The caller frees. */
+/* Prompts together, which few threads cut by sequences and many by columns; steps together; steps
+ * of one sequence; and a prompt long enough to be dealt while threads are at it. NULL: the device
+ * lacks the set. The caller frees. */
 static float *logits_with(const struct model *m, const char *isa, uint32_t threads)
 {
     static const struct jm_limits limits = { .max_rows = ROWS,
@@ -82,6 +88,7 @@ static float *logits_with(const struct model *m, const char *isa, uint32_t threa
         feed(&r, SEQUENCES, PROMPT + i, 1);
     for (uint32_t i = 0; i < STEPS; i++)
         feed(&r, 1, PROMPT + i, 1);
+    feed(&r, 1, 0, LONG);
     CU_ASSERT_EQUAL(r.done, RESULTS);
     backend.ops->plan_close(r.plan);
     backend.ops->close(r.device);
@@ -138,6 +145,40 @@ static void test_quantized(void)
         check_file(path, false);
         remove(path);
     }
+}
+
+/* Something else that now and then takes the core of the thread that started it. */
+struct other {
+    pthread_t thread;
+    atomic_bool quit;
+};
+
+static void *disturb(void *arg)
+{
+    struct other *o = arg;
+    jm_rng rng = { .state = 1 };
+    while (!atomic_load(&o->quit)) {
+        int64_t until_ns = jm_now_ns() + (int64_t)jm_rng_below(&rng, 3000000);
+        while (jm_now_ns() < until_ns)
+            ;
+        nanosleep(&(struct timespec){ .tv_nsec = (long)jm_rng_below(&rng, 2000000) }, NULL);
+    }
+    return NULL;
+}
+
+/* Who does what then depends on the moment; results do not. */
+static void test_disturbed(void)
+{
+    struct other o = { .quit = false };
+    cpu_set_t core;
+    CPU_ZERO(&core);
+    CPU_SET((size_t)sched_getcpu(), &core);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&o.thread, NULL, disturb, &o), 0);
+    CU_ASSERT_EQUAL(pthread_setaffinity_np(o.thread, sizeof core, &core), 0);
+    check_file(JM_DATA "/tiny-mt-f16.gguf", false);
+    check_file(JM_DATA "/tiny-mt-stq1_0.gguf", false);
+    atomic_store(&o.quit, true);
+    pthread_join(o.thread, NULL);
 }
 
 static double processor_ms(void)
@@ -201,6 +242,7 @@ int main(void)
     CU_pSuite s = CU_add_suite("threads", NULL, NULL);
     CU_add_test(s, "bundled files", test_bundled);
     CU_add_test(s, "quantized", test_quantized);
+    CU_add_test(s, "disturbed", test_disturbed);
     CU_add_test(s, "more than cores", test_crowded);
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();

@@ -10,10 +10,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 
-enum {
-    BLOCK = 32,
-    VALUE_COST = 192, /* a value of any other op, in weights of a linear: measured on AVX-512 */
-};
+enum { BLOCK = 32 };
 
 void *jm_cpu_take(jm_plan *p, size_t n, size_t m, size_t each)
 {
@@ -257,8 +254,7 @@ static jm_status take_state(jm_plan *p, uint32_t i, jm_err *err)
     struct jm_step *s = &p->steps[i];
     jm_err why = { 0 };
     size_t bytes;
-    if (s->node.op != JM_OP_LINEAR)
-        p->row_cost[s->node.rows] += VALUE_COST * (uint64_t)s->node.cols;
+    p->row_cost[s->node.rows] += jm_cpu_row_cost(&s->node);
     switch (s->node.op) {
     case JM_OP_EMBED:
         if (p->vocab == 0 || s->node.w.rows < p->vocab)
@@ -269,7 +265,6 @@ static jm_status take_state(jm_plan *p, uint32_t i, jm_err *err)
             return jm_fail(err, why.status, "%s", why.text);
         if (!jm_add_size(p->weight_bytes, bytes, &p->weight_bytes))
             return jm_fail(err, JM_ENOMEM, "plan: the weights do not fit in memory");
-        p->row_cost[s->node.rows] += (uint64_t)s->node.w.rows * s->node.w.cols;
         if (jm_packed_is_quantised(&s->w))
             p->steps[s->node.in[0]].quantise = true;
         if (s->w.kind >= JM_PACK_Q4K)
@@ -305,7 +300,8 @@ static jm_status take_scratch(jm_plan *p, jm_err *err)
     }
     size_t deal_bytes = jm_deal_bytes((uint32_t)threads, &p->lim);
     void *deal = deal_bytes ? jm_cpu_take(p, deal_bytes, 1, 1) : NULL;
-    if (!p->scratch || !deal)
+    p->units = jm_cpu_take(p, jm_units_bytes((uint32_t)threads), 1, 1);
+    if (!p->scratch || !deal || !p->units)
         return jm_fail(err, JM_ENOMEM, "plan: no memory for work space");
     jm_deal_place(&p->deal, (uint32_t)threads, &p->lim, deal);
     return JM_OK;

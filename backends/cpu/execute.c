@@ -20,23 +20,20 @@ enum {
  * enough to use them on. */
 enum { CACHED_BYTES = 32 << 20, CACHED_ROWS = 6, MEMORY_ROWS = 48 };
 enum { AHEAD_BYTES = 128 << 10 };
+/* Dealing pays where each thread multiplies with so many weights between two meetings, rows times
+ * weights: it costs a microsecond, and units slow a kernel by some more. */
+enum { LEAST_COST = 1 << 20 };
 
 struct share {
     uint32_t from, to;
 };
 
-/* Member m's part of n things; parts differ by one at most. */
-static struct share share_of(uint32_t n, uint32_t m, uint32_t members)
-{
-    return (struct share){ .from = (uint32_t)((uint64_t)n * m / members),
-                           .to = (uint32_t)((uint64_t)n * (m + 1) / members) };
-}
-
 /* What one thread does of a batch. */
 struct part {
     uint32_t m;
     bool alone; /* its rows are whole sequences or runs, and it makes all columns of them */
-    struct share share[3]; /* its rows, by enum jm_rows */
+    struct share share[3]; /* alone: its rows, by enum jm_rows */
+    struct jm_span span;   /* of the stretch under way: what it does now */
 };
 
 static const struct jm_cut *cut_of(const jm_plan *p, const struct jm_step *s)
@@ -57,20 +54,32 @@ static uint32_t rows_of(const struct jm_step *s, const struct jm_batch *b)
                                             : b->n_rows;
 }
 
-/* The columns of a linear's result that a thread makes. */
-static struct share columns_of(const jm_plan *p, uint32_t cols, const struct part *w)
+/* What a thread does of a stretch that is not dealt, and begins with of one that is. */
+static struct jm_span own_span(const jm_plan *p, uint32_t m, bool alone)
 {
-    uint32_t members = w->alone ? 1 : jm_team_size(p->dev->team), m = w->alone ? 0 : w->m;
-    return (struct share){ .from = jm_cpu_first_column(cols, m, members),
-                           .to = jm_cpu_first_column(cols, m + 1, members) };
+    return alone ? (struct jm_span){ .to = 1, .of = 1 }
+                 : (struct jm_span){ .from = m, .to = m + 1, .of = jm_team_size(p->dev->team) };
 }
 
-/* The groups of its outputs that a thread makes. */
-static struct share groups_of(const jm_plan *p, const struct jm_step *s, const struct part *w)
+/* That part of n things; parts differ by one at most. */
+static struct share share_of(uint32_t n, struct jm_span s)
 {
-    uint32_t members = w->alone ? 1 : jm_team_size(p->dev->team), m = w->alone ? 0 : w->m;
-    return (struct share){ .from = jm_cpu_first_group(&s->w, m, members),
-                           .to = jm_cpu_first_group(&s->w, m + 1, members) };
+    return (struct share){ .from = (uint32_t)((uint64_t)n * s.from / s.of),
+                           .to = (uint32_t)((uint64_t)n * s.to / s.of) };
+}
+
+/* Its columns of a linear's result. */
+static struct share columns_of(uint32_t cols, struct jm_span s)
+{
+    return (struct share){ .from = jm_cpu_first_column(cols, s.from, s.of),
+                           .to = jm_cpu_first_column(cols, s.to, s.of) };
+}
+
+/* The groups of these outputs. */
+static struct share groups_of(const struct jm_packed *w, struct jm_span s)
+{
+    return (struct share){ .from = jm_cpu_first_group(w, s.from, s.of),
+                           .to = jm_cpu_first_group(w, s.to, s.of) };
 }
 
 /* Where all meet before s, or on the way there: weights that come from memory are asked for while a
@@ -82,7 +91,7 @@ static void meet(const jm_plan *p, const struct jm_step *s, const struct part *w
         return;
     if (p->weight_bytes > CACHED_BYTES && s->next_linear < p->n_steps) {
         const struct jm_step *l = &p->steps[s->next_linear];
-        struct share g = groups_of(p, l, w);
+        struct share g = groups_of(&l->w, own_span(p, w->m, false));
         size_t bytes = (g.to - g.from) * l->w.group_bytes;
         ahead = (struct jm_ahead){ .data = l->w.data + g.from * l->w.group_bytes,
                                    .bytes = bytes < AHEAD_BYTES ? bytes : AHEAD_BYTES };
@@ -216,7 +225,13 @@ static void make_row(jm_plan *p, struct jm_step *s, const struct part *w, uint32
     }
 }
 
-/* All rows of which a thread makes its columns. */
+/* The rows of a step by rows that a thread makes. */
+static struct share rows_for(const jm_plan *p, const struct jm_step *s, const struct part *w)
+{
+    return w->alone ? w->share[s->node.rows] : share_of(rows_of(s, p->batch), w->span);
+}
+
+/* All rows of which a thread makes some columns. */
 static struct share column_rows(const jm_plan *p, const struct jm_step *s, const struct part *w)
 {
     return w->alone ? w->share[s->node.rows]
@@ -227,9 +242,10 @@ static struct share column_rows(const jm_plan *p, const struct jm_step *s, const
 static void run_rows(jm_plan *p, struct jm_step *s, const struct part *w)
 {
     bool whole = !cut_of(p, s)->by_columns;
-    struct share c = whole ? (struct share){ .to = s->node.cols } : columns_of(p, s->node.cols, w);
+    struct share c =
+        whole ? (struct share){ .to = s->node.cols } : columns_of(s->node.cols, w->span);
     struct share rows =
-        whole && !(p->one_row && s->copied) ? w->share[s->node.rows] : column_rows(p, s, w);
+        whole && !(p->one_row && s->copied) ? rows_for(p, s, w) : column_rows(p, s, w);
     for (uint32_t r = rows.from; r < rows.to && c.from < c.to; r++)
         make_row(p, s, w, r, c);
 }
@@ -237,8 +253,8 @@ static void run_rows(jm_plan *p, struct jm_step *s, const struct part *w)
 static void run_linear(jm_plan *p, struct jm_step *s, const struct part *w)
 {
     const struct jm_node *n = &s->node;
-    struct share c = columns_of(p, n->w.rows, w), rows = column_rows(p, s, w);
-    struct share g = groups_of(p, s, w);
+    struct share c = columns_of(n->w.rows, w->span), rows = column_rows(p, s, w);
+    struct share g = groups_of(&s->w, w->span);
     uint32_t many = (rows.to - rows.from) * n->times; /* inputs stand side by side in a row */
     const struct jm_forms in = row_at(p, &p->steps[n->in[0]], w->m, rows.from, 0);
     const struct jm_acts x = { .f = in.f,
@@ -369,9 +385,10 @@ static void append_all(const jm_plan *p, const struct jm_step *s, const struct p
     const uint32_t kv = n->n_kv_heads, dim = n->head_dim;
     const float *k = p->steps[n->in[1]].out.f, *v = p->steps[n->in[2]].out.f;
     bool heads = cut_of(p, s)->by_columns && !w->alone;
-    struct share h =
-        heads ? share_of(kv, w->m, jm_team_size(p->dev->team)) : (struct share){ .to = kv };
-    struct share rows = heads ? (struct share){ .to = b->n_rows } : w->share[JM_ROWS_ALL];
+    struct share h = heads ? share_of(kv, w->span) : (struct share){ .to = kv };
+    struct share rows = heads      ? (struct share){ .to = b->n_rows }
+                        : w->alone ? w->share[JM_ROWS_ALL]
+                                   : share_of(b->n_rows, w->span);
     for (uint32_t r = rows.from; r < rows.to; r++) {
         for (uint32_t i = h.from; i < h.to; i++) {
             size_t at = ((size_t)r * kv + i) * dim;
@@ -381,19 +398,17 @@ static void append_all(const jm_plan *p, const struct jm_step *s, const struct p
 }
 
 /* Keys and values go into the caches first, all of them, since a row attends to earlier rows of
- * its own batch. Then every (key/value head, row) is a task of its own; by columns, those of its
- * own heads are a thread's. */
+ * its own batch; unless it goes by columns all threads have met since. Then every (key/value head,
+ * row) is a task of its own; by columns, those of its heads are a unit's. */
 static void run_attention(jm_plan *p, struct jm_step *s, const struct part *w)
 {
     const struct jm_node *n = &s->node;
     const uint32_t kv = n->n_kv_heads, wide = n->n_heads / kv * n->head_dim;
     const struct share rows = column_rows(p, s, w);
     const uint32_t many = rows.to - rows.from;
-    append_all(p, s, w);
-    if (!cut_of(p, s)->by_columns)
-        meet(p, s, w);
-    struct share tasks = w->alone ? (struct share){ .to = many * kv }
-                                  : share_of(many * kv, w->m, jm_team_size(p->dev->team));
+    if (cut_of(p, s)->by_columns)
+        append_all(p, s, w);
+    struct share tasks = share_of(many * kv, w->span);
     for (uint32_t t = tasks.from; t < tasks.to; t++) {
         uint32_t r = rows.from + t % many, h = t / many, row = batch_row(p, s, r);
         if (t + 1 < tasks.to) {
@@ -410,15 +425,15 @@ static void run_attention(jm_plan *p, struct jm_step *s, const struct part *w)
 /* Results whose threads did not make whole blocks are quantised once all of it is there. */
 static void quantise_late(jm_plan *p, struct jm_step *s, const struct part *w)
 {
-    const struct jm_node *n = &s->node;
-    bool late = n->op == JM_OP_LINEAR || n->op == JM_OP_ATTEND_RUN ||
-                (n->op == JM_OP_ATTENTION && n->n_heads / n->n_kv_heads * n->head_dim % BLOCK != 0);
-    if (!late || !(s->quantise || s->quantise16))
-        return;
     bool last = s == p->steps + p->n_steps - 1;
+    if (!jm_cpu_quantises_late(s))
+        return;
     meet(p, last ? s : s + 1, w);
-    for (uint32_t r = w->share[n->rows].from; r < w->share[n->rows].to; r++)
-        jm_cpu_quantise_part(p, s, r, 0, n->cols);
+    struct share rows = rows_for(p, s, w);
+    for (uint32_t r = rows.from; r < rows.to; r++)
+        jm_cpu_quantise_part(p, s, r, 0, s->node.cols);
+    if (p->profile)
+        jm_cpu_profile_step(p, (uint32_t)(s - p->steps), w->m);
 }
 
 /* The runs that begin in some rows. */
@@ -435,11 +450,7 @@ static struct share runs_of(const struct jm_batch *b, struct share rows)
 static struct part part_of(const jm_plan *p, uint32_t m)
 {
     const struct jm_batch *b = p->batch;
-    uint32_t members = jm_team_size(p->dev->team);
-    struct part w = { .m = m, .alone = p->by_rows };
-    w.share[JM_ROWS_ALL] = share_of(b->n_rows, m, members);
-    w.share[JM_ROWS_GATHERED] = share_of(b->n_gather, m, members);
-    w.share[JM_ROWS_RUN] = share_of(b->n_runs, m, members);
+    struct part w = { .m = m, .alone = p->by_rows, .span = own_span(p, m, p->by_rows) };
     if (p->by_rows) {
         uint32_t at = p->deal.at[m], gathered = p->deal.gathered_at[m];
         w.share[JM_ROWS_ALL] = (struct share){ .from = at, .to = at + p->deal.rows[m] };
@@ -458,30 +469,57 @@ static struct jm_cpu_runs runs_for(const struct part *w)
                                  .alone = w->alone };
 }
 
+/* Steps [first, end), as much of them as a thread does now. */
+static void run_span(jm_plan *p, uint32_t first, uint32_t end, const struct part *w)
+{
+    for (uint32_t i = first; i < end; i++) {
+        struct jm_step *s = &p->steps[i];
+        if (s->node.op == JM_OP_LINEAR) {
+            run_linear(p, s, w);
+        } else if (s->node.op == JM_OP_ATTENTION) {
+            run_attention(p, s, w);
+        } else if (jm_cpu_picture_runs(s)) {
+            struct share rows = rows_for(p, s, w);
+            jm_cpu_picture_run(p, s, rows.from, rows.to, runs_for(w), w->m);
+        } else {
+            run_rows(p, s, w);
+        }
+        if (p->profile)
+            jm_cpu_profile_step(p, i, w->m);
+    }
+}
+
+/* The stretch that begins with step s, and meetings before and within it. */
+static void run_stretch(jm_plan *p, struct jm_step *s, struct part *w)
+{
+    const struct jm_cut *c = cut_of(p, s);
+    const uint32_t first = (uint32_t)(s - p->steps), members = jm_team_size(p->dev->team);
+    const uint64_t cost = c->cost * rows_of(s, p->batch);
+    if (c->meet_before)
+        meet(p, s, w);
+    if (s->node.op == JM_OP_ATTENTION && !c->by_columns) {
+        append_all(p, s, w);
+        meet(p, s, w);
+    }
+    if (w->alone || c->each == 1 || cost / members < LEAST_COST) {
+        run_span(p, first, c->end, w);
+    } else {
+        while (jm_units_take(p->units, p->work + first, w->m, members, c->each, &w->span))
+            run_span(p, first, c->end, w);
+        w->span = own_span(p, w->m, w->alone);
+    }
+    quantise_late(p, &p->steps[c->end - 1], w);
+}
+
 static void run_member(void *arg, uint32_t m)
 {
     jm_plan *p = arg;
-    const struct part w = part_of(p, m);
+    struct part w = part_of(p, m);
     if (p->profile)
         jm_cpu_profile_begin(p, m);
-    for (uint32_t i = 0; i < p->n_steps; i++) {
-        struct jm_step *s = &p->steps[i];
-        struct share rows = w.share[s->node.rows];
-        if (s->node.entry != p->batch->entry)
-            continue;
-        if (cut_of(p, s)->meet_before)
-            meet(p, s, &w);
-        if (s->node.op == JM_OP_LINEAR)
-            run_linear(p, s, &w);
-        else if (s->node.op == JM_OP_ATTENTION)
-            run_attention(p, s, &w);
-        else if (jm_cpu_picture_runs(s))
-            jm_cpu_picture_run(p, s, rows.from, rows.to, runs_for(&w), m);
-        else
-            run_rows(p, s, &w);
-        quantise_late(p, s, &w);
-        if (p->profile)
-            jm_cpu_profile_step(p, i, m);
+    for (uint32_t i = 0; i < p->n_steps; i = cut_of(p, &p->steps[i])->end) {
+        if (p->steps[i].node.entry == p->batch->entry)
+            run_stretch(p, &p->steps[i], &w);
     }
 }
 
@@ -521,6 +559,7 @@ jm_status jm_cpu_execute(jm_plan *p, const struct jm_batch *in, jm_err *err)
                         .least_rows = p->weight_bytes <= CACHED_BYTES ? CACHED_ROWS : MEMORY_ROWS,
                     });
     p->one_row = !p->by_rows && in->n_rows == 1;
+    p->work += p->n_steps;
     p->given = in;
     p->batch = p->by_rows ? &p->deal.batch : in;
     jm_cpu_picture_begin(p);

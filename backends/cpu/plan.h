@@ -8,6 +8,7 @@
 #include "backends/cpu/deal.h"
 #include "backends/cpu/kernels.h"
 #include "backends/cpu/team.h"
+#include "backends/cpu/units.h"
 
 struct jm_device {
     const struct jm_cpu_kernels *kernels;
@@ -17,7 +18,11 @@ struct jm_device {
 /* How a step is cut among threads, and where they meet: see cut.c. */
 struct jm_cut {
     bool meet_before; /* it reads what another thread has written since they met */
-    bool by_columns;  /* each thread makes the columns that are its own of a linear */
+    bool by_columns;  /* who makes columns of a linear makes them of this too */
+    /* Of the first step of a stretch, whose units run through all of its steps. */
+    uint32_t end;  /* the step behind its last one */
+    uint32_t each; /* units of it that a thread has; 1: it is not dealt */
+    uint64_t cost; /* of a row of it, in weights */
 };
 
 /* What one node needs at run time besides itself. */
@@ -55,36 +60,46 @@ struct jm_plan {
     struct jm_arena memory; /* all of it */
     size_t cache_bytes;     /* of it */
     /* ATTEND_RUN: keys and values of all runs, prefix and rows; see picture.c */
-    float *run_k, *run_v; /* [run_positions, n_kv_heads, head_dim] of the widest such node */
-    size_t run_width;     /* its n_kv_heads * head_dim; 0: there are no such nodes */
-    size_t *run_at;       /* [max_rows] position where each run begins */
-    uint32_t *run_of;     /* [max_rows] the run of each row */
-    float **scratch;      /* [threads] for one thread: longest row and longest context */
-    size_t weight_bytes;  /* of all linears, packed one after the other */
-    uint64_t row_cost[3]; /* of a row, by enum jm_rows, in weights that it meets */
+    float *run_k, *run_v;   /* [run_positions, n_kv_heads, head_dim] of the widest such node */
+    size_t run_width;       /* its n_kv_heads * head_dim; 0: there are no such nodes */
+    size_t *run_at;         /* [max_rows] position where each run begins */
+    uint32_t *run_of;       /* [max_rows] the run of each row */
+    float **scratch;        /* [threads] for one thread: longest row and longest context */
+    size_t weight_bytes;    /* of all linears, packed one after the other */
+    uint64_t row_cost[3];   /* of a row, by enum jm_rows, in weights that it meets */
+    struct jm_units *units; /* [threads] left of the stretch that is being dealt */
 
     /* Of the run under way. */
     const struct jm_batch *given; /* the caller's */
     const struct jm_batch *batch; /* the same, dealt out where by_rows */
     bool by_rows;                 /* threads have whole sequences, as dealt out */
     bool one_row;                 /* it has one row, and all threads work on that */
+    uint32_t work;                /* number of its first step, of all that were ever run */
     struct jm_deal deal;
 
     struct jm_cpu_profile *profile; /* NULL: nothing is timed; owned */
 };
 
-/* The first column of a linear's result that member m makes: whole blocks of 32, so that they can
- * be quantised. m = members: behind the last one. */
-static inline uint32_t jm_cpu_first_column(uint32_t cols, uint32_t m, uint32_t members)
+/* The first column of unit u of n of a linear's result: whole blocks of 32, so that they can be
+ * quantised. u = n: behind the last one. */
+static inline uint32_t jm_cpu_first_column(uint32_t cols, uint32_t u, uint32_t n)
 {
-    uint64_t at = ((uint64_t)cols + 31) / 32 * m / members * 32;
+    uint64_t at = ((uint64_t)cols + 31) / 32 * u / n * 32;
     return at < cols ? (uint32_t)at : cols;
 }
 
 /* The group of outputs that it stands in, or that follows the last one. */
-static inline uint32_t jm_cpu_first_group(const struct jm_packed *w, uint32_t m, uint32_t members)
+static inline uint32_t jm_cpu_first_group(const struct jm_packed *w, uint32_t u, uint32_t n)
 {
-    return (jm_cpu_first_column(w->t.rows, m, members) + w->group - 1) / w->group;
+    return (jm_cpu_first_column(w->t.rows, u, n) + w->group - 1) / w->group;
+}
+
+/* What a row of a step costs, in weights of a linear. */
+static inline uint64_t jm_cpu_row_cost(const struct jm_node *n)
+{
+    enum { VALUE_COST = 192 }; /* a value of any other op: measured on AVX-512 */
+    return n->op == JM_OP_LINEAR ? (uint64_t)n->w.rows * n->w.cols * n->times
+                                 : VALUE_COST * (uint64_t)n->cols;
 }
 
 /* Bytes from one key or value in the caches to the next; of Q8_0 of its level. */
@@ -131,6 +146,20 @@ size_t jm_cpu_most_rows(const jm_plan *p, enum jm_rows rows);
 /* Columns [from, to) of row r of a step's result, both multiples of 32 or the end, as the linears
  * that read it want them. */
 void jm_cpu_quantise_part(jm_plan *p, struct jm_step *s, uint32_t r, uint32_t from, uint32_t to);
+/* Whether threads meet within a step: all keys and values must be there before one is attended. */
+static inline bool jm_cpu_meets_within(const struct jm_step *s, bool one_row)
+{
+    return (s->node.op == JM_OP_ATTENTION && !s->cut[one_row].by_columns) ||
+           s->node.op == JM_OP_ATTEND_RUN;
+}
+/* Whether a result is quantised once all of it is there: no thread has made whole blocks of it. */
+static inline bool jm_cpu_quantises_late(const struct jm_step *s)
+{
+    const struct jm_node *n = &s->node;
+    bool late = n->op == JM_OP_LINEAR || n->op == JM_OP_ATTEND_RUN ||
+                (n->op == JM_OP_ATTENTION && n->n_heads / n->n_kv_heads * n->head_dim % 32 != 0);
+    return late && (s->quantise || s->quantise16);
+}
 /* Whether the kernel that multiplies with w reads integers only, not f32. */
 static inline bool jm_cpu_takes_integers(const struct jm_packed *w)
 {
