@@ -22,6 +22,14 @@ INLINE __m256i four_bits(__m256i v, const int s)
     return _mm256_and_si256(s ? _mm256_srli_epi16(v, 4) : v, _mm256_set1_epi8(15));
 }
 
+/* Run s of two bits as bits 4 and 5. */
+INLINE __m256i bits_4_and_5(__m256i v, const int s)
+{
+    return _mm256_and_si256(s < 2 ? _mm256_slli_epi16(v, 4 - 2 * s)
+                                  : _mm256_srli_epi16(v, 2 * s - 4),
+                            _mm256_set1_epi8(0x30));
+}
+
 /* Inputs 4 j to 4 j + 3 of a block for 8 outputs: levels as they are stored, offset included. */
 INLINE __m256i levels(const uint8_t *p, const int j, const enum jm_pack_kind kind)
 {
@@ -32,7 +40,7 @@ INLINE __m256i levels(const uint8_t *p, const int j, const enum jm_pack_kind kin
         return two_bits(load(p + j % 2 * 32), j / 2);
     case JM_PACK_Q6K: /* four bits, then the two above */
         return _mm256_or_si256(four_bits(load(p + j % 4 * 32), j / 4),
-                               _mm256_slli_epi16(two_bits(load(p + 128 + j % 2 * 32), j / 2), 4));
+                               bits_4_and_5(load(p + 128 + j % 2 * 32), j / 2));
     default:
         return four_bits(load(p + j % 4 * 32), j / 4);
     }

@@ -4,6 +4,7 @@
 #define JM_BACKENDS_CPU_AVX2_QUANTISED_H
 
 #include "backends/cpu/avx2/levels.h"
+#include "backends/cpu/avx2/one_row.h"
 
 /* Q8, Q4, Q2: one scale for 32 inputs. */
 INLINE void tile_plain(const struct jm_packed *w, const struct jm_acts *x, uint32_t row,
@@ -109,6 +110,10 @@ INLINE void linear_quantised(const struct jm_packed *w, const struct jm_acts *x,
                              float *y, size_t ldy, uint32_t g0, uint32_t g1,
                              const enum jm_pack_kind kind)
 {
+    if (n_rows <= FEW_ROWS) {
+        linear_few(w, x, n_rows, y, ldy, g0, g1, kind);
+        return;
+    }
     for (uint32_t g = g0; g < g1; g++) {
         uint32_t r = 0;
         for (; r + 4 <= n_rows; r += 4)
