@@ -69,6 +69,32 @@ cmp -s "$dir/before.csv" "$dir/after.csv" || fail "full disk: the finished row i
 [ "$(grep -c 'manifest.json$' "$dir/files")" -eq 1 ] && [ "$(grep -c 'samples.csv$' "$dir/files")" -eq 1 ] ||
     fail "full disk: a part of the failed run's folder stays" "$dir/files"
 
+# Where the row finds the disk full, its run's folder goes too. A long results file meets a limit on
+# the size of files which the folder's files do not.
+long_file() { # RESULTS NAME
+    mkdir -p "$1"
+    head -1 "$dir/before.csv" >"$1/$2.csv"
+    for i in $(seq 600); do sed -n 2p "$dir/before.csv"; done >>"$1/$2.csv"
+    cp "$1/$2.csv" "$dir/long.csv"
+}
+limited() { # NAME COMMAND...: its results are in $dir/l
+    name=$1
+    shift
+    long_file "$dir/l" $name
+    (
+        trap '' XFSZ
+        ulimit -f 512 # of 512 bytes or 1 KiB: less than the file, more than the folder's files
+        exec "$bin" "$@" --results "$dir/l" >"$dir/out" 2>&1
+    )
+    [ $? -eq 4 ] && grep -q 'cannot write.*File too large' "$dir/out" || fail "$name: a row too many" "$dir/out"
+    cmp -s "$dir/long.csv" "$dir/l/$name.csv" || fail "$name: the results file is damaged"
+    find "$dir/l/$name" -mindepth 1 >"$dir/files"
+    [ -d "$dir/l/$name" ] && [ ! -s "$dir/files" ] || fail "$name: a folder without a row stays" "$dir/files"
+}
+limited short run --suite "$dir/short.ini" --no-plots
+limited ab run --data "$dir/small.csv" --languages de --reference none --warmup-s 0 --min-duration-s 0 \
+    --min-queries 1 --scenario offline --repeats 5 --ab "--batch 1" "--batch 2"
+
 # Figures whose folder could not be written prove nothing.
 mkdir "$dir/blocked"
 echo >"$dir/blocked/short"
