@@ -181,6 +181,13 @@ cat "$dir/more.csv" >>"$dir/offline/two.csv"
 grep -q '>F16<' "$dir/offline/comparison.svg" && grep -q '>Q8_0<' "$dir/offline/comparison.svg" ||
     fail "comparison.svg does not name what it compares" "$dir/out"
 
+# A model that is named after its format: the format is said once.
+sed 's/Model A,Q4_0/Model-Q4_0,Q4_0/; s/Model A,F16/Model-f16,F16/' "$dir/plots/joules.csv" >"$dir/offline/named.csv"
+sed -n '$p' "$dir/offline/named.csv" | sed 's/Model-Q4_0/Model-B/; s/not run,/complete,/; s/,,,,,,,$/,4000000,300,3000,,,,38/' >>"$dir/offline/named.csv"
+"$bin" plot "$dir/offline/named.csv" -o "$dir/named" >"$dir/out" 2>&1 || fail "plot fails" "$dir/out"
+grep -q '>Model-Q4_0<' "$dir/named/comparison.svg" && grep -q '>Model-B Q4_0<' "$dir/named/comparison.svg" ||
+    fail "comparison.svg says a format twice, or not at all" "$dir/out"
+
 # A search for a peak and a metered run, with names that gnuplot could take for commands.
 mkdir "$dir/search" "$dir/search/run"
 cat >"$dir/search/peak.csv" <<'CSV'
