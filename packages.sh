@@ -3,7 +3,7 @@ build_packages=(build-essential cmake ninja-build pkg-config libcjson-dev libcsv
     libinih-dev libpapi-dev libpcre2-dev libpng-dev libssl-dev)
 plot_packages=(gnuplot-nox fonts-dejavu-core fonts-droid-fallback) # the last: Chinese captions
 check_packages=(clang clang-format gcc-aarch64-linux-gnu jq libc6-dev-arm64-cross
-    libclang-rt-14-dev libcunit1-dev python3 qemu-user)
+    libclang-rt-14-dev libcunit1-dev libsimde-dev python3 qemu-user)
 
 say() {
     printf '== %s\n' "$*"
