@@ -151,7 +151,8 @@ static void sync_folder_of(const char *path)
 jm_status jm_writer_commit(jm_writer *w, jm_err *err)
 {
     errno = 0;
-    bool ok = !ferror(w->f) && fflush(w->f) == 0 && fsync(fileno(w->f)) == 0;
+    /* Flushed first: where an earlier write failed, this one says why. */
+    bool ok = fflush(w->f) == 0 && !ferror(w->f) && fsync(fileno(w->f)) == 0;
     if (ok && !w->named)
         ok = w->named = give_name(w);
     int cause = errno;
@@ -166,7 +167,7 @@ jm_status jm_writer_commit(jm_writer *w, jm_err *err)
     }
     if (!ok) {
         jm_status st = jm_fail(err, JM_EIO, "%s: cannot write: %s", w->path,
-                               cause ? strerror(cause) : "write failed");
+                               cause ? strerror(cause) : "is the disk full?");
         jm_writer_abort(w);
         return st;
     }

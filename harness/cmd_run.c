@@ -206,10 +206,11 @@ struct output {
     bool measured;  /* some run was: there is something to draw */
 };
 
-static jm_status put_row(struct output *out, const struct jm_record *row)
+static jm_status put_row(struct output *out, const struct jm_run_place *place,
+                         const struct jm_record *row)
 {
     jm_err why = { 0 };
-    jm_status st = jm_csv_append(out->csv, row, &why);
+    jm_status st = jm_run_keep(out->csv, place, row, &why);
     if (st != JM_OK)
         fprintf(stderr, "joulemark run: %s\n", why.text);
     out->measured |= row->queries != JM_U64_EMPTY;
@@ -233,11 +234,11 @@ static int run_next(const struct jm_run_config *c, const struct jm_run_place *pl
     jm_err err = { 0 };
     if (*place->stop) {
         jm_run_skip(c, place, &row);
-        *lost = put_row(out, &row) != JM_OK;
+        *lost = put_row(out, place, &row) != JM_OK;
         return JM_EXIT_INTERRUPTED;
     }
     jm_status st = jm_run_one(c, place, &row, &err);
-    jm_status saved = put_row(out, &row);
+    jm_status saved = put_row(out, place, &row);
     *lost = saved != JM_OK;
     if (st != JM_OK && st != JM_EINTERRUPTED)
         fprintf(stderr, "joulemark run: %s: %s\n", c->name, err.text);

@@ -11,7 +11,6 @@
 #include "harness/compare/print.h"
 #include "harness/compare/select.h"
 #include "harness/exit_code.h"
-#include "harness/record/csv.h"
 
 static void tell(FILE *out, const struct jm_record *r)
 {
@@ -66,7 +65,7 @@ jm_status jm_session_run(const struct jm_run_config *a, const struct jm_run_conf
             jm_record_text(r->ab_side, is_b ? "B" : "A");
             r->ab_pair = i / 2 + 1;
         }
-        jm_status st = jm_csv_append(csv, r, err);
+        jm_status st = jm_run_keep(csv, place, r, err);
         if (out && strcmp(r->status, "not run") != 0)
             tell(out, r);
         if (st != JM_OK)

@@ -20,6 +20,7 @@
 #include "harness/load_record.h"
 #include "harness/memory_line.h"
 #include "harness/paths.h"
+#include "harness/record/csv.h"
 #include "harness/record/folder.h"
 #include "harness/record/verdict.h"
 #include "harness/reference.h"
@@ -765,6 +766,19 @@ void jm_run_skip(const struct jm_run_config *c, const struct jm_run_place *place
     record_identity(&r);
     jm_record_text(row->status, "not run");
     jm_record_text(row->status_reason, "interrupted before it began");
+}
+
+jm_status jm_run_keep(const char *csv, const struct jm_run_place *place,
+                      const struct jm_record *row, jm_err *err)
+{
+    jm_status st = jm_csv_append(csv, row, err);
+    char *dir = st != JM_OK && row->record_dir[0]
+                    ? jm_asprintf("%s/%s", place->results, row->record_dir)
+                    : NULL;
+    if (dir)
+        jm_folder_remove(dir);
+    free(dir);
+    return st;
 }
 
 jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *place,

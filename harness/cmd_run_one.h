@@ -30,6 +30,11 @@ jm_status jm_run_check(const struct jm_run_config *c, jm_err *err);
 jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *place,
                      struct jm_record *row, jm_err *err);
 
+/* Adds the row of a run to csv, at once. Where it cannot be kept, the run's folder, which no row
+ * names, is removed. As jm_csv_append. */
+jm_status jm_run_keep(const char *csv, const struct jm_run_place *place,
+                      const struct jm_record *row, jm_err *err);
+
 /* NULL with JM_EUSAGE in err: there is none of this name. */
 const struct jm_workload_ops *jm_run_workload(const char *name, jm_err *err);
 

@@ -69,6 +69,32 @@ cmp -s "$dir/before.csv" "$dir/after.csv" || fail "full disk: the finished row i
 [ "$(grep -c 'manifest.json$' "$dir/files")" -eq 1 ] && [ "$(grep -c 'samples.csv$' "$dir/files")" -eq 1 ] ||
     fail "full disk: a part of the failed run's folder stays" "$dir/files"
 
+# Where the row finds the disk full, its run's folder goes too. A long results file meets a limit on
+# the size of files which the folder's files do not.
+long_file() { # RESULTS NAME
+    mkdir -p "$1"
+    head -1 "$dir/before.csv" >"$1/$2.csv"
+    for i in $(seq 600); do sed -n 2p "$dir/before.csv"; done >>"$1/$2.csv"
+    cp "$1/$2.csv" "$dir/long.csv"
+}
+limited() { # NAME COMMAND...: its results are in $dir/l
+    name=$1
+    shift
+    long_file "$dir/l" $name
+    (
+        trap '' XFSZ
+        ulimit -f 512 # of 512 bytes or 1 KiB: less than the file, more than the folder's files
+        exec "$bin" "$@" --results "$dir/l" >"$dir/out" 2>&1
+    )
+    [ $? -eq 4 ] && grep -q 'cannot write.*File too large' "$dir/out" || fail "$name: a row too many" "$dir/out"
+    cmp -s "$dir/long.csv" "$dir/l/$name.csv" || fail "$name: the results file is damaged"
+    find "$dir/l/$name" -mindepth 1 >"$dir/files"
+    [ -d "$dir/l/$name" ] && [ ! -s "$dir/files" ] || fail "$name: a folder without a row stays" "$dir/files"
+}
+limited short run --suite "$dir/short.ini" --no-plots
+limited ab run --data "$dir/small.csv" --languages de --reference none --warmup-s 0 --min-duration-s 0 \
+    --min-queries 1 --scenario offline --repeats 5 --ab "--batch 1" "--batch 2"
+
 # Figures whose folder could not be written prove nothing.
 mkdir "$dir/blocked"
 echo >"$dir/blocked/short"
@@ -154,6 +180,13 @@ cat "$dir/more.csv" >>"$dir/offline/two.csv"
 "$bin" plot "$dir/offline/two.csv" >"$dir/out" 2>&1 || fail "plot fails" "$dir/out"
 grep -q '>F16<' "$dir/offline/comparison.svg" && grep -q '>Q8_0<' "$dir/offline/comparison.svg" ||
     fail "comparison.svg does not name what it compares" "$dir/out"
+
+# A model that is named after its format: the format is said once.
+sed 's/Model A,Q4_0/Model-Q4_0,Q4_0/; s/Model A,F16/Model-f16,F16/' "$dir/plots/joules.csv" >"$dir/offline/named.csv"
+sed -n '$p' "$dir/offline/named.csv" | sed 's/Model-Q4_0/Model-B/; s/not run,/complete,/; s/,,,,,,,$/,4000000,300,3000,,,,38/' >>"$dir/offline/named.csv"
+"$bin" plot "$dir/offline/named.csv" -o "$dir/named" >"$dir/out" 2>&1 || fail "plot fails" "$dir/out"
+grep -q '>Model-Q4_0<' "$dir/named/comparison.svg" && grep -q '>Model-B Q4_0<' "$dir/named/comparison.svg" ||
+    fail "comparison.svg says a format twice, or not at all" "$dir/out"
 
 # A search for a peak and a metered run, with names that gnuplot could take for commands.
 mkdir "$dir/search" "$dir/search/run"

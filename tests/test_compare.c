@@ -12,6 +12,7 @@
 
 #include "harness/compare/print.h"
 #include "harness/compare/select.h"
+#include "harness/format_name.h"
 #include "harness/record/csv.h"
 #include "tests/results.h"
 
@@ -183,6 +184,37 @@ static void test_pairing(void)
     jm_pairing_free(&p);
 }
 
+static void test_format_name(void)
+{
+    struct jm_pairing p;
+    struct jm_report r;
+    char text[JM_PAIR_TEXT];
+    CU_ASSERT(jm_name_has_format("hy-mt-1.8b-q4_0", "Q4_0"));
+    CU_ASSERT(jm_name_has_format("Hy MT.Q4_K_M", "Q4_K"));
+    CU_ASSERT(jm_name_has_format("F16", "F16"));
+    CU_ASSERT(jm_name_has_format("bf16 or f16", "F16"));
+    CU_ASSERT(!jm_name_has_format("hy-mt-bf16", "F16"));
+    CU_ASSERT(!jm_name_has_format("hy-mt-1.8b-Q4_0", "Q4_K"));
+    CU_ASSERT(!jm_name_has_format("hy-mt-Q4_02", "Q4_0"));
+    CU_ASSERT(!jm_name_has_format("", "Q4_0"));
+    CU_ASSERT(jm_name_has_format("", ""));
+    fill(1.0);
+    for (size_t i = 0; i < 2 * N; i++) {
+        jm_record_text(row[i].model, i < N ? "hy-mt-F16" : "hy-mt-Q4_0");
+        jm_record_text(row[i].weight_format, i < N ? "F16" : "Q4_0");
+    }
+    build("model,model_sha256,weight_format", &p, &r);
+    jm_pair_title(&p, &p.pair[0], text);
+    CU_ASSERT_STRING_EQUAL(text, "hy-mt-F16 -> hy-mt-Q4_0 single-stream");
+    drop(&p, &r);
+    for (size_t i = N; i < 2 * N; i++)
+        jm_record_text(row[i].model, "hy-mt"); /* one side's name does not say it */
+    build("model,model_sha256,weight_format", &p, &r);
+    jm_pair_title(&p, &p.pair[0], text);
+    CU_ASSERT_STRING_EQUAL(text, "hy-mt-F16 -> hy-mt F16 -> Q4_0 single-stream");
+    drop(&p, &r);
+}
+
 static void alternate(void)
 {
     static const char order[] = "ABBA";
@@ -325,6 +357,7 @@ int main(void)
     CU_ADD_TEST(s, test_few);
     CU_ADD_TEST(s, test_unavailable);
     CU_ADD_TEST(s, test_pairing);
+    CU_ADD_TEST(s, test_format_name);
     CU_ADD_TEST(s, test_alternating);
     CU_ADD_TEST(s, test_print);
     CU_ADD_TEST(s, test_select);

@@ -227,9 +227,10 @@ static jm_status judge_pairs(struct jm_gate *g, const struct jm_pairing *p,
         if (p->pair[i].a.n && p->pair[i].b.n)
             continue;
         jm_pair_title(p, &p->pair[i], title);
-        jm_pair_nearest(p, &p->pair[i], why);
-        (void)snprintf(text, sizeof text, "only in the %s; nearest there differs in %s",
-                       p->pair[i].a.n ? "baseline" : "new results", why);
+        bool near = jm_pair_nearest(p, &p->pair[i], why);
+        (void)snprintf(text, sizeof text, "only in the %s; %s%s",
+                       p->pair[i].a.n ? "baseline" : "new results",
+                       near ? "nearest there differs in " : "", why);
         st = jm_gate_add(g, JM_GATE_INCOMPARABLE, title, "pairing", text, err);
     }
     return st;

@@ -10,6 +10,7 @@
 
 #include "base/checked.h"
 #include "harness/compare/metric.h"
+#include "harness/format_name.h"
 
 /* What, where, how. */
 static const char *const keys[] = {
@@ -240,6 +241,16 @@ static void append(char out[JM_PAIR_TEXT], const char *before, const char *text)
     (void)snprintf(out + at, JM_PAIR_TEXT - at, "%s%s", before, text);
 }
 
+/* Whether the models' names say the weight formats already. */
+static bool names_have_formats(const struct jm_pair *p)
+{
+    const struct jm_record *of[] = { p->a.n ? p->a.row[0] : NULL, p->b.n ? p->b.row[0] : NULL };
+    for (size_t i = 0; i < 2; i++)
+        if (of[i] && !jm_name_has_format(of[i]->model, of[i]->weight_format))
+            return false;
+    return true;
+}
+
 void jm_pair_title(const struct jm_pairing *all, const struct jm_pair *p, char out[JM_PAIR_TEXT])
 {
     static const char *const always[] = { "model", "weight_format", "scenario" };
@@ -251,6 +262,8 @@ void jm_pair_title(const struct jm_pairing *all, const struct jm_pair *p, char o
     out[0] = '\0';
     for (size_t i = 0; i < sizeof always / sizeof *always; i++) {
         const struct jm_column *c = jm_column_find(always[i]);
+        if (strcmp(always[i], "weight_format") == 0 && names_have_formats(p))
+            continue;
         jm_column_print(c, first_of(p), text);
         append(out, i ? " " : "", text);
         if (p->a.n && p->b.n && !same(c, p->a.row[0], p->b.row[0])) {
@@ -310,7 +323,7 @@ void jm_pair_differences(const struct jm_pair *p, char out[JM_PAIR_TEXT])
     }
 }
 
-void jm_pair_nearest(const struct jm_pairing *all, const struct jm_pair *p, char out[JM_PAIR_TEXT])
+bool jm_pair_nearest(const struct jm_pairing *all, const struct jm_pair *p, char out[JM_PAIR_TEXT])
 {
     const struct jm_record *mine = first_of(p), *best = NULL;
     size_t least = SIZE_MAX;
@@ -328,7 +341,7 @@ void jm_pair_nearest(const struct jm_pairing *all, const struct jm_pair *p, char
     out[0] = '\0';
     if (!best) {
         append(out, "", "the other side has no run");
-        return;
+        return false;
     }
     for (size_t k = 0; k < all->n_keys; k++) {
         if (same(all->key[k], mine, best))
@@ -341,4 +354,5 @@ void jm_pair_nearest(const struct jm_pairing *all, const struct jm_pair *p, char
     }
     if (all->n_keys == 0)
         append(out, "", "its partner did not run");
+    return all->n_keys > 0;
 }

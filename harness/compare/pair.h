@@ -54,7 +54,8 @@ void jm_pair_title(const struct jm_pairing *all, const struct jm_pair *p, char o
  * "" when in none. */
 void jm_pair_differences(const struct jm_pair *p, char out[JM_PAIR_TEXT]);
 
-/* Why p has one side only: the fields in which the nearest run of the other side differs. */
-void jm_pair_nearest(const struct jm_pairing *all, const struct jm_pair *p, char out[JM_PAIR_TEXT]);
+/* Why p has one side only: true: the fields in which the nearest run of the other side differs;
+ * false: a sentence, for there is none to compare with. */
+bool jm_pair_nearest(const struct jm_pairing *all, const struct jm_pair *p, char out[JM_PAIR_TEXT]);
 
 #endif

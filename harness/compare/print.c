@@ -56,9 +56,9 @@ static void print_alone(FILE *f, const struct jm_report_text *t, const char *mar
         if (p->a.n && p->b.n)
             continue;
         jm_pair_title(t->pairing, p, title);
-        jm_pair_nearest(t->pairing, p, why);
-        (void)fprintf(f, "%sonly in %s (%zu): %s; nearest there differs in %s\n", mark,
-                      p->a.n ? "A" : "B", p->a.n + p->b.n, title, why);
+        bool near = jm_pair_nearest(t->pairing, p, why);
+        (void)fprintf(f, "%sonly in %s (%zu): %s; %s%s\n", mark, p->a.n ? "A" : "B",
+                      p->a.n + p->b.n, title, near ? "nearest there differs in " : "", why);
     }
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "harness/format_name.h"
 
 void jm_plot_clean(char *s)
 {
@@ -23,15 +24,20 @@ static bool is_synthetic(const struct jm_table *t, size_t r)
 
 void jm_plot_label(const struct jm_table *t, size_t r, char out[JM_PLOT_LABEL])
 {
-    bool model = t->name_models, backend = jm_table_varies(t, "backend"),
+    bool backend = jm_table_varies(t, "backend"),
          kv = jm_table_varies(t, "kv_format") && *jm_table_text(t, r, "kv_format"),
          made_up = is_synthetic(t, r) && jm_table_varies(t, "weights");
+    const char *format = jm_table_text(t, r, "weight_format");
+    char model[31] = "";
 
-    snprintf(out, JM_PLOT_LABEL, "%.30s%s%.20s%s%.8s%s%.20s%s",
-             model ? jm_table_text(t, r, "model") : "", model ? " " : "",
-             jm_table_text(t, r, "weight_format"), kv ? " KV " : "",
-             kv ? jm_table_text(t, r, "kv_format") : "", backend ? " " : "",
-             backend ? jm_table_text(t, r, "backend") : "", made_up ? " synthetic" : "");
+    if (t->name_models)
+        snprintf(model, sizeof model, "%s", jm_table_text(t, r, "model"));
+    if (jm_name_has_format(model, format)) /* as far as it is shown */
+        format = "";
+    snprintf(out, JM_PLOT_LABEL, "%s%s%.20s%s%.8s%s%.20s%s", model, *model && *format ? " " : "",
+             format, kv ? " KV " : "", kv ? jm_table_text(t, r, "kv_format") : "",
+             backend ? " " : "", backend ? jm_table_text(t, r, "backend") : "",
+             made_up ? " synthetic" : "");
     jm_plot_clean(out);
 }
 

@@ -282,12 +282,12 @@ static jm_status write_data(const struct jm_roofline *r, const char *data, const
 
 static char *heading_of(const struct jm_roofline *r)
 {
-    char model[128] = "";
+    char model[JM_ROOFLINE_MODEL] = "";
     if (r->n_runs > 0)
-        snprintf(model, sizeof model, "%.60s (%s%s) on ", r->run[0].model.name,
-                 r->run[0].model.format, r->run[0].model.synthetic ? ", synthetic weights" : "");
-    return jm_asprintf("Roofline: %s%s, %s, %u thread%s", model, r->device.name, r->device.isa,
-                       r->device.threads, r->device.threads == 1 ? "" : "s");
+        jm_roofline_model(&r->run[0], model);
+    return jm_asprintf("Roofline: %s%s%s, %s, %u thread%s", model, *model ? " on " : "",
+                       r->device.name, r->device.isa, r->device.threads,
+                       r->device.threads == 1 ? "" : "s");
 }
 
 static jm_status draw(const struct jm_roofline *r, const struct jm_scratch *scratch,

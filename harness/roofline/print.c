@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "harness/format_name.h"
+
 static const double SMALL = 0.01; /* what takes less of the time shares a line */
 
 double jm_roofline_wall_s(const struct jm_profile_batches *b)
@@ -112,8 +114,20 @@ static void print_class(const struct jm_spots *c)
                bound_s / busy_s * 100, bound_s / wall_s * 100);
 }
 
+void jm_roofline_model(const struct jm_roofline_run *run, char out[JM_ROOFLINE_MODEL])
+{
+    const struct jm_model_info *m = &run->model;
+    bool format = !jm_name_has_format(m->name, m->format);
+    if (!format && !m->synthetic)
+        (void)snprintf(out, JM_ROOFLINE_MODEL, "%.60s", m->name);
+    else
+        (void)snprintf(out, JM_ROOFLINE_MODEL, "%.60s (%s%s%s)", m->name, format ? m->format : "",
+                       format && m->synthetic ? ", " : "", m->synthetic ? "synthetic weights" : "");
+}
+
 void jm_roofline_print(const struct jm_roofline *r)
 {
+    char model[JM_ROOFLINE_MODEL];
     printf("%s%s%s, %u thread%s, backend %s\n\n", r->device.name, r->device.isa[0] ? ", " : "",
            r->device.isa, r->device.threads, r->device.threads == 1 ? "" : "s", r->backend);
     print_roofs(r, true);
@@ -121,9 +135,8 @@ void jm_roofline_print(const struct jm_roofline *r)
     print_roofs(r, false);
     for (size_t i = 0; i < r->n_runs; i++) {
         const struct jm_roofline_run *run = &r->run[i];
-        printf("\n%s (%s%s), %s, batch %u, %.1f s\n", run->model.name, run->model.format,
-               run->model.synthetic ? ", synthetic weights" : "", run->scenario, run->batch,
-               run->seconds);
+        jm_roofline_model(run, model);
+        printf("\n%s, %s, batch %u, %.1f s\n", model, run->scenario, run->batch, run->seconds);
         for (size_t c = 0; c < run->n_classes; c++)
             print_class(&run->class[c]);
     }
