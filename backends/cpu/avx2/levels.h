@@ -85,6 +85,31 @@ INLINE void dot_scaled(__m256i *s, const uint8_t *p, const int8_t *q, size_t ld,
         s[r] = _mm256_add_epi32(s[r], _mm256_mullo_epi32(t[r], factor));
 }
 
+/* What four products for each of 8 outputs are added to, and what sums begin with: s32 [8]. A
+ * block's sums then are widened, or multiplied with factors (factor_of). wide: two products of s16.
+ */
+INLINE __m256i add_products(__m256i acc, __m256i w, __m256i x, const int wide)
+{
+    return wide ? _mm256_add_epi32(acc, _mm256_madd_epi16(w, x))
+                : _mm256_dpbusd_avx_epi32(acc, w, x);
+}
+
+/* factor times sums of activations, which lie in pairs of s16. */
+INLINE __m128i start_of(__m128i sums, __m128i factor)
+{
+    return _mm_madd_epi16(sums, factor);
+}
+
+INLINE __m256i widened(__m256i acc)
+{
+    return acc;
+}
+
+INLINE __m256i scaled(__m256i acc, __m256i factor)
+{
+    return _mm256_mullo_epi32(acc, factor);
+}
+
 /* Signed bytes [8] as dot_scaled takes them. */
 INLINE __m256i factor_of(const uint8_t *p)
 {
@@ -138,6 +163,36 @@ INLINE void dot_steps(__m256i *s, const uint8_t *p, const int8_t *q, size_t ld, 
                       const int to, const int R, const enum jm_pack_kind kind)
 {
     dot_scaled(s, p, q, ld, from, to, R, kind, _mm256_set1_epi16(1));
+}
+
+/* What four products for each of 8 outputs are added to, and what sums begin with: s16 [8][2], not
+ * saturated. In 16 bits fits what comes out, whatever is lost on the way: with the offset taken
+ * off, a block of four bits is at most 16 * 8 * 127, half a block of six bits 8 * 32 * 127, without
+ * an offset a block of four bits 16 * 15 * 127. wide: of two products of s16, s32 [8].
+ *
+ * Sums are kept in the order in which they are written: GCC would add up products in trees, for
+ * which it has no registers, at half the speed. */
+INLINE __m256i add_products(__m256i acc, __m256i w, __m256i x, const int wide)
+{
+    acc = wide ? _mm256_add_epi32(acc, _mm256_madd_epi16(w, x))
+               : _mm256_add_epi16(acc, _mm256_maddubs_epi16(w, x));
+    __asm__("" : "+x"(acc));
+    return acc;
+}
+
+INLINE __m128i start_of(__m128i sums, __m128i factor)
+{
+    return _mm_mullo_epi16(sums, factor);
+}
+
+INLINE __m256i widened(__m256i acc)
+{
+    return _mm256_madd_epi16(acc, _mm256_set1_epi16(1));
+}
+
+INLINE __m256i scaled(__m256i acc, __m256i factor)
+{
+    return _mm256_madd_epi16(acc, factor);
 }
 
 INLINE __m256i factor_of(const uint8_t *p)

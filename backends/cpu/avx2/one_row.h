@@ -55,13 +55,13 @@ INLINE void keep(__m256i *v)
 
 /* What a step adds, and its part of a block's sum, when `factor` scales it: of Q6K only. */
 #if defined(__AVXVNNI__)
-INLINE void add_products(__m256i *part, __m256i w, __m256i x, const enum jm_pack_kind kind)
+INLINE void add_step(__m256i *part, __m256i w, __m256i x, const enum jm_pack_kind kind)
 {
     (void)kind;
     *part = _mm256_dpbusd_avx_epi32(*part, w, x);
 }
 
-INLINE __m256i scaled(__m256i part, const uint8_t *factor, const enum jm_pack_kind kind)
+INLINE __m256i weighted(__m256i part, const uint8_t *factor, const enum jm_pack_kind kind)
 {
     return kind == JM_PACK_Q6K ? _mm256_mullo_epi32(part, factor_of(factor)) : part;
 }
@@ -78,12 +78,12 @@ INLINE __m256i q6k_start(const int8_t *q, const int32_t *sum16)
     return _mm256_set1_epi32(-32 * *sum16);
 }
 #else
-INLINE void add_products(__m256i *part, __m256i w, __m256i x, const enum jm_pack_kind kind)
+INLINE void add_step(__m256i *part, __m256i w, __m256i x, const enum jm_pack_kind kind)
 {
     *part = _mm256_add_epi16(*part, products(w, x, kind));
 }
 
-INLINE __m256i scaled(__m256i part, const uint8_t *factor, const enum jm_pack_kind kind)
+INLINE __m256i weighted(__m256i part, const uint8_t *factor, const enum jm_pack_kind kind)
 {
     return _mm256_madd_epi16(part, kind == JM_PACK_Q6K ? factor_of(factor) : _mm256_set1_epi16(1));
 }
@@ -130,16 +130,15 @@ INLINE void dot_side(__m256i *acc, const struct side *s, const int8_t *q, size_t
                 const __m256i w = levels(s->levels + (size_t)j * s->each, step, kind);
 #pragma GCC unroll 2
                 for (int r = 0; r < R; r++) {
-                    add_products(&part[r * G + j], w, same_four(q + (size_t)r * ld + 4 * step),
-                                 kind);
+                    add_step(&part[r * G + j], w, same_four(q + (size_t)r * ld + 4 * step), kind);
                     keep(&part[r * G + j]);
                 }
             }
         }
 #pragma GCC unroll 4
         for (int k = 0; k < R * G; k++) {
-            acc[k] =
-                _mm256_add_epi32(acc[k], scaled(part[k], factor + (size_t)(k % G) * s->each, kind));
+            acc[k] = _mm256_add_epi32(acc[k],
+                                      weighted(part[k], factor + (size_t)(k % G) * s->each, kind));
             keep(&acc[k]);
         }
     }

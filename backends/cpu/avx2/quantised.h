@@ -3,124 +3,122 @@
 #ifndef JM_BACKENDS_CPU_AVX2_QUANTISED_H
 #define JM_BACKENDS_CPU_AVX2_QUANTISED_H
 
-#include "backends/cpu/avx2/levels.h"
 #include "backends/cpu/avx2/one_row.h"
+#include "backends/cpu/avx2/panel_tile.h"
 
-/* Q8, Q4, Q2: one scale for 32 inputs. */
-INLINE void tile_plain(const struct jm_packed *w, const struct jm_acts *x, uint32_t row,
-                       __m256 *sum, uint32_t g, const int R, const enum jm_pack_kind kind)
+/* A linear, and its room in scratch. */
+struct work {
+    const struct jm_packed *w;
+    const struct jm_acts *x;
+    float *y;
+    size_t ldy;
+    uint32_t g0, g1;
+    size_t rows, tiles;
+    bool packed; /* levels stay as they are in memory */
+    uint8_t *levels, *scales, *acts;
+};
+
+enum { SUPER = 256, SLICE = 512, FEW_TILES = 4 };
+
+/* Tiles as even as they can be: 9 rows are not 4, 4 and 1 but 3, 3 and 3. */
+INLINE size_t first_row(const struct work *k, size_t t)
 {
-    const int bits = kind == JM_PACK_Q8 ? 8 : kind == JM_PACK_Q4 ? 4 : 2;
-    const int offset = kind == JM_PACK_Q8 ? Q8_OFFSET : kind == JM_PACK_Q4 ? 8 : 1;
-    const uint32_t n = x->cols / BLOCK;
-    const uint8_t *p = w->data + g * w->group_bytes, *scale = p + w->scales;
-    for (uint32_t b = 0; b < n; b++, p += LANES * BLOCK * bits / 8, scale += LANES * 2) {
-        const __m256 d = halves_to_ps(scale);
-        __m256i s[4];
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++)
-            s[r] = _mm256_set1_epi32(-offset * x->sum[(size_t)(row + (uint32_t)r) * n + b]);
-        dot_steps(s, p, x->q + (size_t)row * x->cols + (size_t)b * BLOCK, x->cols, 0, 8, R, kind);
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++) {
-            const float dx = x->d[(size_t)(row + (uint32_t)r) * n + b];
-            sum[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[r]), _mm256_mul_ps(d, _mm256_set1_ps(dx)),
-                                     sum[r]);
-        }
-    }
+    return k->rows * t / k->tiles;
 }
 
-/* w = d scale q - dmin offset: sum += d scale dx (q . x) - dmin offset (dx sum of x) */
-INLINE void tile_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_t row, __m256 *sum,
-                     uint32_t g, const int R)
+INLINE void multiply_rows(const struct piece *p, size_t rows, const enum jm_pack_kind kind,
+                          const bool packed)
 {
-    const uint32_t n = x->cols / BLOCK;
-    const uint8_t *p = w->data + g * w->group_bytes;
-    for (uint32_t b = 0; b < n; b++) {
-        const uint8_t *k = p + w->scales + (size_t)(b / 8) * 20 * LANES;
-        const __m256 scale = _mm256_mul_ps(halves_to_ps(k), bytes_to_ps(k + (4 + b % 8) * LANES));
-        const __m256 offset =
-            _mm256_mul_ps(halves_to_ps(k + 2 * LANES), bytes_to_ps(k + (12 + b % 8) * LANES));
-        __m256i s[4];
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++)
-            s[r] = _mm256_setzero_si256();
-        dot_steps(s, p + (size_t)b * 128, x->q + (size_t)row * x->cols + (size_t)b * BLOCK, x->cols,
-                  0, 8, R, JM_PACK_Q4K);
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++) {
-            const size_t at = (size_t)(row + (uint32_t)r) * n + b;
-            sum[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[r]),
-                                     _mm256_mul_ps(scale, _mm256_set1_ps(x->d[at])), sum[r]);
-            sum[r] = _mm256_fnmadd_ps(offset, _mm256_set1_ps(x->dsum[at]), sum[r]);
-        }
-    }
-}
-
-/* w = d scale (q - 32), with a scale for each 16 inputs. The scales are multiplied in as integers:
- * a block is at most 2 * 16 * 32 * 127 * 128 < 2^24, which F32 takes unrounded. */
-INLINE void tile_q6k(const struct jm_packed *w, const struct jm_acts *x, uint32_t row, __m256 *sum,
-                     uint32_t g, const int R)
-{
-    const uint32_t n = x->cols / BLOCK;
-    const uint8_t *p = w->data + g * w->group_bytes;
-    for (uint32_t b = 0; b < n; b++) {
-        const uint8_t *k = p + w->scales + (size_t)(b / 8) * 18 * LANES;
-        const uint8_t *scales = k + (2 + b % 8 * 2) * LANES, *block = p + (size_t)b * 192;
-        const int8_t *q = x->q + (size_t)row * x->cols + (size_t)b * BLOCK;
-        const __m256 d = halves_to_ps(k);
-        __m256i s[4];
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++) {
-            const size_t at = (size_t)(row + (uint32_t)r) * n + b;
-            s[r] = _mm256_sub_epi32(_mm256_setzero_si256(), q6k_offset(scales, x->sum16 + 2 * at));
-        }
-        dot_scaled(s, block, q, x->cols, 0, 4, R, JM_PACK_Q6K, factor_of(scales));
-        dot_scaled(s, block, q, x->cols, 4, 8, R, JM_PACK_Q6K, factor_of(scales + LANES));
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++) {
-            const float dx = x->d[(size_t)(row + (uint32_t)r) * n + b];
-            sum[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[r]), _mm256_mul_ps(d, _mm256_set1_ps(dx)),
-                                     sum[r]);
-        }
-    }
-}
-
-INLINE void tile_quantised(const struct jm_packed *w, const struct jm_acts *x, uint32_t row,
-                           float *y, size_t ldy, uint32_t g, const int R,
-                           const enum jm_pack_kind kind)
-{
-    __m256 sum[4];
-#pragma GCC unroll 4
-    for (int r = 0; r < R; r++)
-        sum[r] = _mm256_setzero_ps();
-    if (kind == JM_PACK_Q4K)
-        tile_q4k(w, x, row, sum, g, R);
-    else if (kind == JM_PACK_Q6K)
-        tile_q6k(w, x, row, sum, g, R);
+    if (rows == 4)
+        multiply(p, 4, kind, packed);
+    else if (rows == 3)
+        multiply(p, 3, kind, packed);
     else
-        tile_plain(w, x, row, sum, g, R, kind);
-#pragma GCC unroll 4
-    for (int r = 0; r < R; r++)
-        store(y + (size_t)(row + (uint32_t)r) * ldy + (size_t)g * LANES, sum[r],
-              w->t.rows - g * LANES);
+        multiply(p, 2, kind, packed);
+}
+
+/* Groups g and g + 1, or g twice where it is the last one. */
+INLINE void place_panel(const struct work *k, uint32_t g, struct slice s, struct piece *p,
+                        const enum jm_pack_kind kind)
+{
+    const struct jm_packed *w = k->w;
+    const size_t levels = s.from / BLOCK * packed_bytes(kind),
+                 scales = w->scales + s.from / SUPER * packed_scale_bytes(kind);
+    for (uint32_t j = 0; j < PAIR; j++) {
+        const uint32_t have = g + j < k->g1 ? g + j : g;
+        const uint8_t *group = w->data + have * w->group_bytes;
+        p->left[j] = g + j < k->g1 ? w->t.rows - have * LANES : 0;
+        p->levels[j] = group + levels;
+        unpack_scales(group + scales, k->scales + j * 32, p->blocks, kind);
+        if (!k->packed) {
+            uint8_t *own = k->levels + j * (level_bytes(kind) / PAIR);
+            unpack_levels(p->levels[j], own, p->blocks, kind);
+            p->levels[j] = own;
+        }
+    }
+    p->scales = k->scales;
+}
+
+/* Tiles [t0, t1) by all panels of a slice. */
+INLINE void run_slice(const struct work *k, size_t t0, size_t t1, struct slice s,
+                      const enum jm_pack_kind kind)
+{
+    const size_t tile_bytes = s.cols / BLOCK * act_bytes(kind);
+    struct piece p = { .blocks = s.cols / BLOCK, .goes_on = s.from > 0, .ldy = k->ldy };
+    for (size_t t = t0; t < t1; t++)
+        lay_tile(k->acts + (t - t0) * tile_bytes, k->x, first_row(k, t),
+                 first_row(k, t + 1) - first_row(k, t), s, kind);
+    for (uint32_t g = k->g0; g < k->g1; g += PAIR) {
+        place_panel(k, g, s, &p, kind);
+        p.acts = k->acts;
+        for (size_t t = t0; t < t1; t++, p.acts += tile_bytes) {
+            const size_t row = first_row(k, t), rows = first_row(k, t + 1) - row;
+            p.y = k->y + row * k->ldy + (size_t)g * LANES;
+            if (k->packed)
+                multiply_rows(&p, rows, kind, true);
+            else
+                multiply_rows(&p, rows, kind, false);
+        }
+    }
+}
+
+INLINE void run(const struct work *k, size_t act_room, const enum jm_pack_kind kind)
+{
+    const uint32_t cols = k->x->cols, widest = cols < SLICE ? cols : SLICE;
+    const size_t most = act_room / (widest / BLOCK * act_bytes(kind)),
+                 passes = (k->tiles + most - 1) / most;
+    for (size_t i = 0; i < passes; i++) {
+        for (uint32_t from = 0; from < cols; from += SLICE) {
+            const struct slice s = { from, cols - from < SLICE ? cols - from : SLICE };
+            run_slice(k, k->tiles * i / passes, k->tiles * (i + 1) / passes, s, kind);
+        }
+    }
+}
+
+/* Up to the next multiple of 64 bytes. */
+INLINE uint8_t *align(float *p)
+{
+    return (uint8_t *)(((uintptr_t)p + 63) & ~(uintptr_t)63);
 }
 
 INLINE void linear_quantised(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
-                             float *y, size_t ldy, uint32_t g0, uint32_t g1,
+                             float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch,
                              const enum jm_pack_kind kind)
 {
     if (n_rows <= FEW_ROWS) {
         linear_few(w, x, n_rows, y, ldy, g0, g1, kind);
         return;
     }
-    for (uint32_t g = g0; g < g1; g++) {
-        uint32_t r = 0;
-        for (; r + 4 <= n_rows; r += 4)
-            tile_quantised(w, x, r, y, ldy, g, 4, kind);
-        for (; r < n_rows; r++)
-            tile_quantised(w, x, r, y, ldy, g, 1, kind);
-    }
+    const uint32_t blocks = (x->cols < SLICE ? x->cols : SLICE) / BLOCK;
+    const size_t levels = blocks * level_bytes(kind), scales = blocks * scale_bytes(kind),
+                 all = (jm_linear_scratch(x->cols) - JM_SCRATCH_ALIGN) * sizeof *scratch;
+    struct work k = { .w = w, .x = x, .y = y, .ldy = ldy, .g0 = g0, .g1 = g1, .rows = n_rows };
+    k.tiles = (n_rows + TILE - 1) / TILE;
+    k.packed = k.tiles <= FEW_TILES;
+    k.levels = align(scratch);
+    k.scales = k.levels + levels;
+    k.acts = k.scales + scales;
+    run(&k, all - levels - scales, kind);
 }
 
 #endif

@@ -20,28 +20,58 @@ jm_to_half_fn jm_avx2_to_half;
 jm_from_half_fn jm_avx2_from_half;
 jm_add_fn jm_avx2_add;
 
+/* One function a kind: compilers do worse with all of them in one. */
+static void linear_q8(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
+                      size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+{
+    linear_quantised(w, x, n_rows, y, ldy, g0, g1, scratch, JM_PACK_Q8);
+}
+
+static void linear_q4(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
+                      size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+{
+    linear_quantised(w, x, n_rows, y, ldy, g0, g1, scratch, JM_PACK_Q4);
+}
+
+static void linear_q2(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
+                      size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+{
+    linear_quantised(w, x, n_rows, y, ldy, g0, g1, scratch, JM_PACK_Q2);
+}
+
+static void linear_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                       float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+{
+    linear_quantised(w, x, n_rows, y, ldy, g0, g1, scratch, JM_PACK_Q4K);
+}
+
+static void linear_q6k(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                       float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+{
+    linear_quantised(w, x, n_rows, y, ldy, g0, g1, scratch, JM_PACK_Q6K);
+}
+
 static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
                    size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
 {
-    (void)scratch;
     switch (w->kind) {
     case JM_PACK_F16:
         linear_float(w, x, n_rows, y, ldy, g0, g1, 1);
         break;
     case JM_PACK_Q8:
-        linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q8);
+        linear_q8(w, x, n_rows, y, ldy, g0, g1, scratch);
         break;
     case JM_PACK_Q4:
-        linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q4);
+        linear_q4(w, x, n_rows, y, ldy, g0, g1, scratch);
         break;
     case JM_PACK_Q2:
-        linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q2);
+        linear_q2(w, x, n_rows, y, ldy, g0, g1, scratch);
         break;
     case JM_PACK_Q4K:
-        linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q4K);
+        linear_q4k(w, x, n_rows, y, ldy, g0, g1, scratch);
         break;
     case JM_PACK_Q6K:
-        linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q6K);
+        linear_q6k(w, x, n_rows, y, ldy, g0, g1, scratch);
         break;
     default:
         linear_float(w, x, n_rows, y, ldy, g0, g1, 0);
