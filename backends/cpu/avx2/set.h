@@ -23,10 +23,9 @@ jm_add_fn jm_avx2_add;
 static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
                    size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
 {
-    (void)scratch;
     switch (w->kind) {
     case JM_PACK_F16:
-        linear_float(w, x, n_rows, y, ldy, g0, g1, 1);
+        linear_float(w, x, n_rows, y, ldy, g0, g1, scratch, 1);
         break;
     case JM_PACK_Q8:
         linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q8);
@@ -44,7 +43,7 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
         linear_quantised(w, x, n_rows, y, ldy, g0, g1, JM_PACK_Q6K);
         break;
     default:
-        linear_float(w, x, n_rows, y, ldy, g0, g1, 0);
+        linear_float(w, x, n_rows, y, ldy, g0, g1, scratch, 0);
         break;
     }
 }
