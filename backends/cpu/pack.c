@@ -25,7 +25,7 @@ static enum jm_pack_kind kind_of(const struct jm_tensor *t, struct jm_pack_layou
     case JM_Q4_0:
         return JM_PACK_Q4;
     case JM_STQ1_0:
-        return l.stq ? JM_PACK_STQ : JM_PACK_Q2;
+        return l.stq ? l.stq : JM_PACK_Q2;
     case JM_Q4_K:
         return JM_PACK_Q4K;
     case JM_Q6_K:
@@ -44,8 +44,8 @@ static bool has_blocks(enum jm_pack_kind k)
 static size_t level_bytes(enum jm_pack_kind kind, size_t group)
 {
     static const uint8_t quarter_bits[] = {
-        [JM_PACK_I16] = 64, [JM_PACK_Q8] = 32,  [JM_PACK_Q4] = 16, [JM_PACK_Q2] = 8,
-        [JM_PACK_STQ] = 5,  [JM_PACK_Q4K] = 16, [JM_PACK_Q6K] = 24
+        [JM_PACK_I16] = 64, [JM_PACK_Q8] = 32,       [JM_PACK_Q4] = 16,  [JM_PACK_Q2] = 8,
+        [JM_PACK_STQ] = 5,  [JM_PACK_STQ_PAIRS] = 5, [JM_PACK_Q4K] = 16, [JM_PACK_Q6K] = 24
     };
     return group * (BLOCK / 32) * quarter_bits[kind];
 }
@@ -54,8 +54,8 @@ static size_t level_bytes(enum jm_pack_kind kind, size_t group)
 static size_t scale_bytes(enum jm_pack_kind kind)
 {
     static const uint8_t bytes[] = {
-        [JM_PACK_I16] = 8, [JM_PACK_Q8] = 16,  [JM_PACK_Q4] = 16, [JM_PACK_Q2] = 16,
-        [JM_PACK_STQ] = 2, [JM_PACK_Q4K] = 20, [JM_PACK_Q6K] = 18
+        [JM_PACK_I16] = 8, [JM_PACK_Q8] = 16,       [JM_PACK_Q4] = 16,  [JM_PACK_Q2] = 16,
+        [JM_PACK_STQ] = 2, [JM_PACK_STQ_PAIRS] = 2, [JM_PACK_Q4K] = 20, [JM_PACK_Q6K] = 18
     };
     return bytes[kind];
 }
@@ -169,6 +169,22 @@ static void put_codes(const uint32_t code[8], uint8_t *q, size_t lane, size_t g)
         memcpy(q + (i * g + lane) * 4, &v[i], 4);
 }
 
+/* The three bits of fields 0, 1 or 2 (weight + 1) of a pair, the upper one when a zero is in it. */
+static unsigned pair_bits(unsigned first, unsigned second)
+{
+    if (first != 1 && second != 1)
+        return first / 2 | (second & 2);
+    return 4 | (first == 1 ? second & 2 : 1 | (first & 2));
+}
+
+/* A group's code in STQ_PAIRS: see pack.h. */
+static uint8_t pair_code(uint8_t pattern)
+{
+    unsigned a = pair_bits(pattern & 3, pattern >> 2 & 3),
+             b = pair_bits(pattern >> 4 & 3, pattern >> 6);
+    return (uint8_t)((b & 3) | (a & 4) | (a & 3) << 3);
+}
+
 static void pack_stq_row(const struct jm_tensor *t, const uint8_t *src, struct jm_packed *p,
                          uint8_t *group, size_t lane)
 {
@@ -177,6 +193,8 @@ static void pack_stq_row(const struct jm_tensor *t, const uint8_t *src, struct j
     for (size_t s = 0; s < t->cols / 256; s++, src += 42) {
         uint8_t one[64];
         jm_split_stq1_0(src, one);
+        for (size_t i = 0; p->kind == JM_PACK_STQ_PAIRS && i < sizeof one; i++)
+            one[i] = pair_code(jm_stq1_0_patterns[one[i]]);
         memcpy(code, one, sizeof code);
         put_codes(code, group + 2 * s * half, lane, g);
         put_codes(code + 8, group + (2 * s + 1) * half, lane, g);
@@ -230,7 +248,7 @@ static void pack_block_row(const struct jm_tensor *t, uint32_t row, struct jm_pa
 {
     const uint8_t *src = (const uint8_t *)t->data + row * jm_format_row_bytes(t->format, t->cols);
     uint8_t *group = p->data + row / p->group * p->group_bytes;
-    if (p->kind == JM_PACK_STQ)
+    if (p->kind == JM_PACK_STQ || p->kind == JM_PACK_STQ_PAIRS)
         pack_stq_row(t, src, p, group, row % p->group);
     else if (p->kind == JM_PACK_Q4K)
         pack_q4k_row(t, src, p, group, row % p->group);

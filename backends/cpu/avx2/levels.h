@@ -11,12 +11,6 @@ INLINE __m256i load(const uint8_t *p)
     return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
 
-/* Run s of two bits in each byte. */
-INLINE __m256i two_bits(__m256i v, const int s)
-{
-    return _mm256_and_si256(_mm256_srli_epi16(v, 2 * s), _mm256_set1_epi8(3));
-}
-
 INLINE __m256i four_bits(__m256i v, const int s)
 {
     return _mm256_and_si256(s ? _mm256_srli_epi16(v, 4) : v, _mm256_set1_epi8(15));
@@ -36,8 +30,6 @@ INLINE __m256i levels(const uint8_t *p, const int j, const enum jm_pack_kind kin
     switch (kind) {
     case JM_PACK_Q8:
         return load(p + 32 * j);
-    case JM_PACK_Q2:
-        return two_bits(load(p + j % 2 * 32), j / 2);
     case JM_PACK_Q6K: /* four bits, then the two above */
         return _mm256_or_si256(four_bits(load(p + j % 4 * 32), j / 4),
                                bits_4_and_5(load(p + 128 + j % 2 * 32), j / 2));

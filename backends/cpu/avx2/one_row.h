@@ -27,7 +27,7 @@ struct side {
 
 INLINE int bits_of(const enum jm_pack_kind kind)
 {
-    return kind == JM_PACK_Q8 ? 8 : kind == JM_PACK_Q6K ? 6 : kind == JM_PACK_Q2 ? 2 : 4;
+    return kind == JM_PACK_Q8 ? 8 : kind == JM_PACK_Q6K ? 6 : 4;
 }
 
 /* Step i of eight in an order that uses up each vector. */

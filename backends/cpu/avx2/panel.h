@@ -42,17 +42,20 @@ INLINE int steps_of(const enum jm_pack_kind kind)
  *     inputs each; wide: none; Q4K: f32 dsum instead), then scales f32 [TILE]. */
 INLINE size_t packed_bytes(const enum jm_pack_kind kind)
 {
-    const size_t bits = kind == JM_PACK_Q8    ? 8
-                        : kind == JM_PACK_Q6K ? 6
-                        : kind == JM_PACK_Q2  ? 2
-                                              : 4;
-    return LANES * BLOCK / 8 * bits;
+    const size_t quarter_bits = kind == JM_PACK_Q8          ? 32
+                                : kind == JM_PACK_Q6K       ? 24
+                                : kind == JM_PACK_STQ_PAIRS ? 5
+                                                            : 16;
+    return LANES * quarter_bits;
 }
 
 /* The same of scales as they are packed, of 256 inputs. */
 INLINE size_t packed_scale_bytes(const enum jm_pack_kind kind)
 {
-    return (size_t)LANES * (kind == JM_PACK_Q4K ? 20 : kind == JM_PACK_Q6K ? 18 : 16);
+    return (size_t)LANES * (kind == JM_PACK_Q4K         ? 20
+                            : kind == JM_PACK_Q6K       ? 18
+                            : kind == JM_PACK_STQ_PAIRS ? 2
+                                                        : 16);
 }
 
 INLINE size_t level_bytes(const enum jm_pack_kind kind)

@@ -4,6 +4,7 @@
 #define JM_BACKENDS_CPU_AVX2_PANEL_PACK_H
 
 #include "backends/cpu/avx2/panel.h"
+#include "backends/cpu/avx2/stq.h"
 
 INLINE void put(uint8_t *p, __m256i v)
 {
@@ -29,6 +30,11 @@ INLINE __m256i step_levels(const uint8_t *p, const int i, const enum jm_pack_kin
 INLINE void unpack_levels(const uint8_t *p, uint8_t *to, uint32_t blocks,
                           const enum jm_pack_kind kind)
 {
+    if (kind == JM_PACK_STQ_PAIRS) {
+        for (uint32_t b = 0; b < blocks; b += STQ_SPAN / BLOCK)
+            unpack_span(p + b * packed_bytes(kind), to + b * level_bytes(kind), level_bytes(kind));
+        return;
+    }
     for (uint32_t b = 0; b < blocks; b++, p += packed_bytes(kind), to += level_bytes(kind)) {
 #pragma GCC unroll 16
         for (int i = 0; i < steps_of(kind); i++)
@@ -40,7 +46,7 @@ INLINE void unpack_levels(const uint8_t *p, uint8_t *to, uint32_t blocks,
 INLINE void unpack_scales(const uint8_t *p, uint8_t *to, uint32_t blocks,
                           const enum jm_pack_kind kind)
 {
-    const bool own = kind < JM_PACK_Q4K; /* each block has scales of its own */
+    const bool own = kind < JM_PACK_STQ; /* each block has scales of its own */
     for (uint32_t b = 0; b < blocks; b++, to += scale_bytes(kind)) {
         const uint32_t i = b % 8;
         __m256 d = halves_to_ps(p);

@@ -5,6 +5,7 @@
 
 #include "backends/cpu/avx2/one_row.h"
 #include "backends/cpu/avx2/panel_tile.h"
+#include "backends/cpu/avx2/stq.h"
 
 /* A linear, and its room in scratch. */
 struct work {
@@ -74,7 +75,7 @@ INLINE void run_slice(const struct work *k, size_t t0, size_t t1, struct slice s
         for (size_t t = t0; t < t1; t++, p.acts += tile_bytes) {
             const size_t row = first_row(k, t), rows = first_row(k, t + 1) - row;
             p.y = k->y + row * k->ldy + (size_t)g * LANES;
-            if (k->packed)
+            if (k->packed && kind != JM_PACK_STQ_PAIRS)
                 multiply_rows(&p, rows, kind, true);
             else
                 multiply_rows(&p, rows, kind, false);
@@ -106,7 +107,10 @@ INLINE void linear_quantised(const struct jm_packed *w, const struct jm_acts *x,
                              const enum jm_pack_kind kind)
 {
     if (n_rows <= FEW_ROWS) {
-        linear_few(w, x, n_rows, y, ldy, g0, g1, kind);
+        if (kind == JM_PACK_STQ_PAIRS)
+            linear_few_stq(w, x, n_rows, y, ldy, g0, g1);
+        else
+            linear_few(w, x, n_rows, y, ldy, g0, g1, kind);
         return;
     }
     const uint32_t blocks = (x->cols < SLICE ? x->cols : SLICE) / BLOCK;
@@ -114,7 +118,7 @@ INLINE void linear_quantised(const struct jm_packed *w, const struct jm_acts *x,
                  all = (jm_linear_scratch(x->cols) - JM_SCRATCH_ALIGN) * sizeof *scratch;
     struct work k = { .w = w, .x = x, .y = y, .ldy = ldy, .g0 = g0, .g1 = g1, .rows = n_rows };
     k.tiles = (n_rows + TILE - 1) / TILE;
-    k.packed = k.tiles <= FEW_TILES;
+    k.packed = k.tiles <= FEW_TILES && kind != JM_PACK_STQ_PAIRS;
     k.levels = align(scratch);
     k.scales = k.levels + levels;
     k.acts = k.scales + scales;

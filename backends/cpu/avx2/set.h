@@ -33,10 +33,10 @@ static void linear_q4(const struct jm_packed *w, const struct jm_acts *x, uint32
     linear_quantised(w, x, n_rows, y, ldy, g0, g1, scratch, JM_PACK_Q4);
 }
 
-static void linear_q2(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
-                      size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+static void linear_stq(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                       float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
 {
-    linear_quantised(w, x, n_rows, y, ldy, g0, g1, scratch, JM_PACK_Q2);
+    linear_quantised(w, x, n_rows, y, ldy, g0, g1, scratch, JM_PACK_STQ_PAIRS);
 }
 
 static void linear_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
@@ -64,8 +64,8 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
     case JM_PACK_Q4:
         linear_q4(w, x, n_rows, y, ldy, g0, g1, scratch);
         break;
-    case JM_PACK_Q2:
-        linear_q2(w, x, n_rows, y, ldy, g0, g1, scratch);
+    case JM_PACK_STQ_PAIRS:
+        linear_stq(w, x, n_rows, y, ldy, g0, g1, scratch);
         break;
     case JM_PACK_Q4K:
         linear_q4k(w, x, n_rows, y, ldy, g0, g1, scratch);
@@ -82,8 +82,8 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
 /* Members of the sets' tables that are alike. */
 #define JM_AVX2_SET(set_name)                                                                      \
     {                                                                                              \
-        .isa = set_name, .pack = { .group = LANES, .f16 = JM_PACK_F16 }, .k_block = 16,            \
-        .linear = linear, .attend = jm_avx2_attend, .attend16 = jm_avx2_attend16,                  \
+        .isa = set_name, .pack = { .group = LANES, .f16 = JM_PACK_F16, .stq = JM_PACK_STQ_PAIRS }, \
+        .k_block = 16, .linear = linear, .attend = jm_avx2_attend, .attend16 = jm_avx2_attend16,   \
         .attend8 = jm_avx2_attend8, .to_half = jm_avx2_to_half, .from_half = jm_avx2_from_half,    \
         .add = jm_avx2_add, .swiglu = jm_avx2_swiglu, .gelu = jm_avx2_gelu,                        \
         .rms_norm = jm_avx2_rms_norm, .rope = jm_avx2_rope, .argmax = jm_avx2_argmax,              \

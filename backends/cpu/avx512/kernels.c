@@ -627,7 +627,7 @@ const struct jm_cpu_kernels jm_cpu_avx512 = {
 const struct jm_cpu_kernels jm_cpu_avx512_vbmi = {
     .isa = "avx512-vbmi",
     .k_block = LANES,
-    .pack = { .group = LANES, .f16 = JM_PACK_I16, .stq = true },
+    .pack = { .group = LANES, .f16 = JM_PACK_I16, .stq = JM_PACK_STQ },
     .linear = linear_vbmi,
     SET,
 };
