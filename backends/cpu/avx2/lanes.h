@@ -10,6 +10,17 @@
 
 enum { LANES = 8, BLOCK = 32 };
 
+/* The first `left` of eight, the others 0. */
+INLINE __m256 load_some(const float *p, size_t left)
+{
+    if (left >= LANES)
+        return _mm256_loadu_ps(p);
+    float lane[LANES] = { 0 };
+    for (size_t i = 0; i < left; i++)
+        lane[i] = p[i];
+    return _mm256_loadu_ps(lane);
+}
+
 INLINE void store(float *y, __m256 v, size_t left)
 {
     if (left >= LANES) {

@@ -8,17 +8,6 @@
 
 #include "backends/cpu/avx2/lanes.h"
 
-/* The first `left` of eight, the others 0. */
-INLINE __m256 load(const float *p, size_t left)
-{
-    if (left >= LANES)
-        return _mm256_loadu_ps(p);
-    float lane[LANES] = { 0 };
-    for (size_t i = 0; i < left; i++)
-        lane[i] = p[i];
-    return _mm256_loadu_ps(lane);
-}
-
 INLINE __m256 abs_ps(__m256 x)
 {
     return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
@@ -28,7 +17,7 @@ void jm_avx2_swiglu(const float *gate, const float *up, float *out, size_t n)
 {
     const __m256 one = _mm256_set1_ps(1.0f);
     for (size_t i = 0; i < n; i += LANES) {
-        const __m256 g = load(gate + i, n - i), u = load(up + i, n - i);
+        const __m256 g = load_some(gate + i, n - i), u = load_some(up + i, n - i);
         const __m256 neg = _mm256_sub_ps(_mm256_setzero_ps(), g);
         const __m256 huge = _mm256_cmp_ps(neg, _mm256_set1_ps(88.0f), _CMP_GT_OQ); /* overflows */
         const __m256 e = _mm256_blendv_ps(exp_ps(neg), _mm256_set1_ps(INFINITY), huge);
@@ -44,7 +33,7 @@ void jm_avx2_gelu(const float *x, float *y, size_t n)
                                0.254829592f };
     const __m256 one = _mm256_set1_ps(1.0f), half = _mm256_set1_ps(0.5f);
     for (size_t i = 0; i < n; i += LANES) {
-        const __m256 v = load(x + i, n - i);
+        const __m256 v = load_some(x + i, n - i);
         const __m256 a = _mm256_mul_ps(abs_ps(v), _mm256_set1_ps(0.70710678f));
         const __m256 t = _mm256_div_ps(one, _mm256_fmadd_ps(a, _mm256_set1_ps(0.3275911f), one));
         __m256 p = _mm256_set1_ps(c[0]);
@@ -69,13 +58,14 @@ void jm_avx2_rms_norm(const float *x, const float *w, float eps, float *out, uin
         odd = _mm256_fmadd_ps(b, b, odd);
     }
     for (; i < n; i += LANES) {
-        const __m256 a = load(x + i, n - i);
+        const __m256 a = load_some(x + i, n - i);
         even = _mm256_fmadd_ps(a, a, even);
     }
     const float mean = sum_of(_mm256_add_ps(even, odd)) / (float)n;
     const __m256 r = _mm256_set1_ps(1.0f / sqrtf(mean + eps));
     for (i = 0; i < n; i += LANES)
-        store(out + i, _mm256_mul_ps(_mm256_mul_ps(load(x + i, n - i), r), load(w + i, n - i)),
+        store(out + i,
+              _mm256_mul_ps(_mm256_mul_ps(load_some(x + i, n - i), r), load_some(w + i, n - i)),
               n - i);
 }
 
@@ -84,8 +74,8 @@ void jm_avx2_rope(const float *x, const float *turn, uint32_t dim, float *out)
     const uint32_t half = dim / 2;
     for (uint32_t i = 0; i < half; i += LANES) {
         const uint32_t left = half - i;
-        const __m256 c = load(turn + i, left), s = load(turn + half + i, left);
-        const __m256 a = load(x + i, left), b = load(x + half + i, left);
+        const __m256 c = load_some(turn + i, left), s = load_some(turn + half + i, left);
+        const __m256 a = load_some(x + i, left), b = load_some(x + half + i, left);
         store(out + i, _mm256_fmsub_ps(a, c, _mm256_mul_ps(b, s)), left);
         store(out + half + i, _mm256_fmadd_ps(a, s, _mm256_mul_ps(b, c)), left);
     }

@@ -56,7 +56,7 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
 {
     switch (w->kind) {
     case JM_PACK_F16:
-        linear_float(w, x, n_rows, y, ldy, g0, g1, 1);
+        linear_float(w, x, n_rows, y, ldy, g0, g1, scratch, 1);
         break;
     case JM_PACK_Q8:
         linear_q8(w, x, n_rows, y, ldy, g0, g1, scratch);
@@ -74,7 +74,7 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
         linear_q6k(w, x, n_rows, y, ldy, g0, g1, scratch);
         break;
     default:
-        linear_float(w, x, n_rows, y, ldy, g0, g1, 0);
+        linear_float(w, x, n_rows, y, ldy, g0, g1, scratch, 0);
         break;
     }
 }
