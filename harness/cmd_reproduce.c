@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "harness/cmd_run_ab.h"
+#include "harness/cmd_run_inputs.h"
 #include "harness/commands.h"
 #include "harness/compare/option.h"
 #include "harness/compare/report.h"

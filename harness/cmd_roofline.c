@@ -8,7 +8,7 @@
 
 #include "backends/loader.h"
 #include "base/file.h"
-#include "harness/cmd_run_one.h"
+#include "harness/cmd_run_inputs.h"
 #include "harness/commands.h"
 #include "harness/exit_code.h"
 #include "harness/paths.h"

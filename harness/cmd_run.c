@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "harness/cmd_run_ab.h"
+#include "harness/cmd_run_inputs.h"
 #include "harness/cmd_run_one.h"
 #include "harness/commands.h"
 #include "harness/exit_code.h"

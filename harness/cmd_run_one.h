@@ -8,7 +8,6 @@
 #include "harness/progress.h"
 #include "harness/record/columns.h"
 #include "harness/suite.h"
-#include "workloads/workload.h"
 
 struct jm_run_place {
     const char *results; /* folder: the CSV, a folder a run, references/, models/ */
@@ -18,10 +17,6 @@ struct jm_run_place {
     struct jm_progress *progress;
     double null_ns; /* what a query costs the harness: jm_null_cost_ns; NAN: not measured */
 };
-
-/* What can be known to be wrong before any file is opened, so that a slip in a suite's last run is
- * told before its first. JM_EUSAGE. */
-jm_status jm_run_check(const struct jm_run_config *c, jm_err *err);
 
 /**
  * Runs c and fills *row, also when the run fails or is stopped: status and status_reason say so.
@@ -34,24 +29,6 @@ jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *p
  * names, is removed. As jm_csv_append. */
 jm_status jm_run_keep(const char *csv, const struct jm_run_place *place,
                       const struct jm_record *row, jm_err *err);
-
-/* NULL with JM_EUSAGE in err: there is none of this name. */
-const struct jm_workload_ops *jm_run_workload(const char *name, jm_err *err);
-
-/* The model as the run wants it: the file itself, or made from it in another format once and kept
- * in results/models; and the file as it was named. Both are the caller's to free, after a failure
- * too. */
-jm_status jm_run_model_file(const struct jm_run_config *c, const char *results, char **model,
-                            char **source, jm_err *err);
-
-/* The format of the keys and values of a run, which is the workload's own where c names none.
- * JM_EUSAGE: there is no such workload or format. */
-jm_status jm_run_kv_format(const struct jm_run_config *c, jm_format *out, jm_err *err);
-
-/* The names of the model and data files of a run, which are the workload's own where c names none;
- * "" where there is no such workload. */
-const char *jm_run_model(const struct jm_run_config *c);
-const char *jm_run_data(const struct jm_run_config *c);
 
 /* The row of a run that an interruption left out: what it would have been, status "not run". */
 void jm_run_skip(const struct jm_run_config *c, const struct jm_run_place *place,

@@ -15,7 +15,7 @@ const char *jm_option_value(const char *name, int argc, char **argv, int *i)
     return argv[*i][n] == '\0' && *i + 1 < argc ? argv[++*i] : NULL;
 }
 
-bool jm_share_parse(const char *s, double *out)
+bool jm_percent_parse(const char *s, double *out)
 {
     char *end;
     double v = strtod(s, &end);
@@ -26,5 +26,10 @@ bool jm_share_parse(const char *s, double *out)
         end++;
     }
     *out = v;
-    return !*end && v > 0.0 && v < 10.0;
+    return !*end;
+}
+
+bool jm_share_parse(const char *s, double *out)
+{
+    return jm_percent_parse(s, out) && *out > 0.0 && *out < 10.0;
 }

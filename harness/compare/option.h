@@ -9,6 +9,9 @@
  * another option, or its value is missing. */
 const char *jm_option_value(const char *name, int argc, char **argv, int *i);
 
+/* A number, or with a percent sign a hundredth of it. */
+bool jm_percent_parse(const char *s, double *out);
+
 /* "3%" or "0.03": above 0 and below 10. */
 bool jm_share_parse(const char *s, double *out);
 

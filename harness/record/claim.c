@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "harness/compare/option.h"
 
 enum { MAX_BYTES = 64 << 10, MAX_LINE = 190, MAX_KEYS = 96, MAX_KEY = 64 };
 
@@ -42,19 +43,9 @@ static bool first_time(struct parser *p, const char *section, const char *key)
     return true;
 }
 
-/* A number, or with a percent sign a hundredth of it, within bounds. */
 static bool parse_number(const char *s, double min, double max, double *out)
 {
-    char *end;
-    double v = strtod(s, &end);
-    if (end == s)
-        return false;
-    if (*end == '%') {
-        v /= 100.0;
-        end++;
-    }
-    *out = v;
-    return !*end && v >= min && v <= max;
+    return jm_percent_parse(s, out) && *out >= min && *out <= max;
 }
 
 static bool parse_hash(const char *s, char out[JM_SHA256_HEX])

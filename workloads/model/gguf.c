@@ -818,6 +818,21 @@ bool jm_gguf_str(const jm_gguf *f, const char *key, jm_str *out)
     return true;
 }
 
+jm_status jm_gguf_check_architecture(const jm_gguf *f, const char *architecture, const char *kind,
+                                     jm_err *err)
+{
+    jm_str s;
+    if (!jm_gguf_str(f, "general.architecture", &s))
+        return jm_fail(err, JM_EINPUT, "%s: no general.architecture in the metadata",
+                       jm_gguf_path(f));
+    if (s.n == strlen(architecture) && memcmp(s.p, architecture, s.n) == 0)
+        return JM_OK;
+    int shown = s.n > 64 ? 64 : (int)s.n;
+    return jm_fail(err, JM_EUNSUPPORTED,
+                   "%s: architecture '%.*s' is not a %s known here; supported: %s", jm_gguf_path(f),
+                   shown, s.p, kind, architecture);
+}
+
 bool jm_gguf_str_array(const jm_gguf *f, const char *key, const jm_str **items, size_t *n)
 {
     const struct entry *e = find_entry(f, key);

@@ -36,6 +36,10 @@ bool jm_gguf_u32(const jm_gguf *f, const char *key, uint32_t *out);
 bool jm_gguf_f64(const jm_gguf *f, const char *key, double *out);
 bool jm_gguf_bool(const jm_gguf *f, const char *key, bool *out);
 bool jm_gguf_str(const jm_gguf *f, const char *key, jm_str *out);
+/* general.architecture is `architecture`, which is a `kind` ("translator"). JM_EINPUT: there is
+ * none. JM_EUNSUPPORTED: another. */
+jm_status jm_gguf_check_architecture(const jm_gguf *f, const char *architecture, const char *kind,
+                                     jm_err *err);
 /* Arrays: length, then elements. */
 bool jm_gguf_str_array(const jm_gguf *f, const char *key, const jm_str **items, size_t *n);
 bool jm_gguf_i32_array(const jm_gguf *f, const char *key, const int32_t **items, size_t *n);

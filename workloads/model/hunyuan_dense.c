@@ -27,20 +27,6 @@ struct build {
     jm_err *err;
 };
 
-static jm_status check_architecture(const jm_gguf *f, jm_err *err)
-{
-    jm_str s;
-    if (!jm_gguf_str(f, "general.architecture", &s))
-        return jm_fail(err, JM_EINPUT, "%s: no general.architecture in the metadata",
-                       jm_gguf_path(f));
-    if (s.n == strlen(ARCH) && memcmp(s.p, ARCH, s.n) == 0)
-        return JM_OK;
-    int shown = s.n > 64 ? 64 : (int)s.n;
-    return jm_fail(err, JM_EUNSUPPORTED,
-                   "%s: architecture '%.*s' is not a translator known here; supported: " ARCH,
-                   jm_gguf_path(f), shown, s.p);
-}
-
 /* One integer in [1, max]; def is taken where the key is absent, 0: the key is required. */
 static jm_status read_size(const jm_gguf *f, const char *key, uint32_t def, uint32_t max,
                            uint32_t *out, jm_err *err)
@@ -222,7 +208,7 @@ jm_status jm_hunyuan_build(const jm_gguf *f, jm_graph **out, struct jm_hunyuan *
 {
     struct jm_hunyuan p = { 0 };
     *out = NULL;
-    jm_status st = check_architecture(f, err);
+    jm_status st = jm_gguf_check_architecture(f, ARCH, "translator", err);
     if (st == JM_OK)
         st = read_params(f, &p, err);
     if (st != JM_OK)

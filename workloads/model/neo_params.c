@@ -11,21 +11,6 @@
 
 #define ARCH "sensenova_u1"
 
-static jm_status check_architecture(const jm_gguf *f, jm_err *err)
-{
-    jm_str s;
-    if (!jm_gguf_str(f, "general.architecture", &s))
-        return jm_fail(err, JM_EINPUT, "%s: no general.architecture in the metadata",
-                       jm_gguf_path(f));
-    if (s.n == strlen(ARCH) && memcmp(s.p, ARCH, s.n) == 0)
-        return JM_OK;
-    int shown = s.n > 64 ? 64 : (int)s.n;
-    return jm_fail(
-        err, JM_EUNSUPPORTED,
-        "%s: architecture '%.*s' is not a picture generator known here; supported: " ARCH,
-        jm_gguf_path(f), shown, s.p);
-}
-
 struct size_key {
     const char *key;
     uint32_t def; /* 0: the key is required */
@@ -111,7 +96,7 @@ jm_status jm_neo_read(const jm_gguf *f, struct jm_neo *out, jm_err *err)
         { .key = "fm_head.feed_forward_length", .out = &p.head },
         { .key = "noise_scale_base_image_seq_len", .def = 64, .out = &p.noise_base_tokens },
     };
-    jm_status st = check_architecture(f, err);
+    jm_status st = jm_gguf_check_architecture(f, ARCH, "picture generator", err);
     if (st == JM_OK)
         st = read_sizes(f, sizes, sizeof sizes / sizeof *sizes, err);
     if (st != JM_OK)
