@@ -62,20 +62,25 @@ INLINE float one_kv(const void *kv, size_t at, const enum kv_form form)
     return form == KV_F32 ? ((const float *)kv)[at] : _cvtsh_ss(((const uint16_t *)kv)[at]);
 }
 
-/* s [H, KEYS]: scale * q.K of 8 W positions from p on. */
-INLINE void score_float(const float *q, const void *k, uint32_t p, uint32_t dim, float scale,
-                        float *s, const int H, const int W, const enum kv_form form)
+/* s [H, KEYS]: scale * q.K of 8 W positions from p on. Text's keys and values may lie in memory:
+ * while keys are read, the values of the same block are asked for, and in weigh() the keys of the
+ * next. A picture's were just written. */
+INLINE void score_float(const float *q, const void *k, const void *v, uint32_t p, uint32_t dim,
+                        float scale, float *s, const int H, const int W, const enum kv_form form)
 {
     __m256 sum[MOST_SUMS];
 #pragma GCC unroll 12
     for (int i = 0; i < H * W; i++)
         sum[i] = _mm256_setzero_ps();
+#pragma GCC unroll 2
     for (size_t i = 0; i < dim; i++) {
         __m256 x[8];
 #pragma GCC unroll 8
         for (int w = 0; w < W; w++) {
             const size_t row = (p + (size_t)w / 2 * KEY_BLOCK) * dim + i * KEY_BLOCK;
             x[w] = load_kv(k, row + (size_t)w % 2 * LANES, form);
+            if (form == KV_F16 && w % 2 == 0)
+                _mm_prefetch((const uint16_t *)v + row, _MM_HINT_T0);
         }
 #pragma GCC unroll 6
         for (int h = 0; h < H; h++) {
@@ -156,7 +161,7 @@ INLINE void score_some(const float *q, const struct block *b, uint32_t p, uint32
     if (form == KV_Q8)
         score_q8(q, b, p, dim, scale, s, H, W);
     else
-        score_float(q, b->k, p, dim, scale, s, H, W, form);
+        score_float(q, b->k, b->v, p, dim, scale, s, H, W, form);
 }
 
 /* s [H, KEYS]: scale * q.K of a block. Keys beyond it are whatever lies there. */
@@ -183,11 +188,15 @@ INLINE void weigh(const struct block *b, uint32_t dim, uint32_t at, const float 
         sum[i] = b->first ? _mm256_setzero_ps()
                           : _mm256_mul_ps(_mm256_loadu_ps(from), _mm256_set1_ps(shrink[i / W]));
     }
+#pragma GCC unroll 2
     for (size_t p = 0; p < b->n; p++) {
         __m256 x[8];
 #pragma GCC unroll 8
         for (int w = 0; w < W; w++)
             x[w] = load_kv(b->v, p * dim + at + (size_t)w * LANES, form);
+        if (form != KV_F32)
+            _mm_prefetch((const char *)b->k + ((KEYS + p) * dim + at) * kv_bytes(form),
+                         _MM_HINT_T0);
 #pragma GCC unroll 6
         for (int h = 0; h < H; h++) {
             const __m256 e = _mm256_set1_ps(s[(size_t)h * KEYS + p]);
