@@ -46,36 +46,8 @@ INLINE __m256i same_four(const int8_t *q)
     return _mm256_set1_epi32(four);
 }
 
-/* The products of R rows with steps [from, to) of a block, four inputs each, are added to s [R];
- * with a factor for each output when scaled. q: the first row's integers of the block; ld: bytes to
- * the next row. */
 #if defined(__AVXVNNI__)
 enum { Q8_OFFSET = 128 };
-
-INLINE void dot_steps(__m256i *s, const uint8_t *p, const int8_t *q, size_t ld, const int from,
-                      const int to, const int R, const enum jm_pack_kind kind)
-{
-#pragma GCC unroll 8
-    for (int j = from; j < to; j++) {
-        const __m256i w = levels(p, j, kind);
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++)
-            s[r] = _mm256_dpbusd_avx_epi32(s[r], w, same_four(q + (size_t)r * ld + 4 * j));
-    }
-}
-
-INLINE void dot_scaled(__m256i *s, const uint8_t *p, const int8_t *q, size_t ld, const int from,
-                       const int to, const int R, const enum jm_pack_kind kind, __m256i factor)
-{
-    __m256i t[4];
-#pragma GCC unroll 4
-    for (int r = 0; r < R; r++)
-        t[r] = _mm256_setzero_si256();
-    dot_steps(t, p, q, ld, from, to, R, kind);
-#pragma GCC unroll 4
-    for (int r = 0; r < R; r++)
-        s[r] = _mm256_add_epi32(s[r], _mm256_mullo_epi32(t[r], factor));
-}
 
 /* What four products for each of 8 outputs are added to, and what sums begin with: s32 [8]. A
  * block's sums then are widened, or multiplied with factors (factor_of). wide: two products of s16.
@@ -102,60 +74,13 @@ INLINE __m256i scaled(__m256i acc, __m256i factor)
     return _mm256_mullo_epi32(acc, factor);
 }
 
-/* Signed bytes [8] as dot_scaled takes them. */
+/* Signed bytes [8] as scaled takes them. */
 INLINE __m256i factor_of(const uint8_t *p)
 {
     return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
 }
 #else
 enum { Q8_OFFSET = 0 };
-
-/* Two products of u8 by s8, added. VPMADDUBSW saturates at 16 bits: Q8 goes in as |w| and x with
- * w's sign, at most 2 * 128 * 127 = 32,512. */
-INLINE __m256i products(__m256i w, __m256i x, const enum jm_pack_kind kind)
-{
-    if (kind != JM_PACK_Q8)
-        return _mm256_maddubs_epi16(w, x);
-    w = _mm256_xor_si256(w, _mm256_set1_epi8((char)0x80));
-    return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
-}
-
-/* How many steps still fit in 16 bits together: of four bits a step is at most 2 * 15 * 127 =
- * 3,810, of six 16,002. */
-INLINE int steps_together(const enum jm_pack_kind kind)
-{
-    return kind == JM_PACK_Q8 ? 1 : kind == JM_PACK_Q6K ? 2 : 8;
-}
-
-INLINE void dot_scaled(__m256i *s, const uint8_t *p, const int8_t *q, size_t ld, const int from,
-                       const int to, const int R, const enum jm_pack_kind kind, __m256i factor)
-{
-    const int together = steps_together(kind);
-#pragma GCC unroll 8
-    for (int j = from; j < to; j += together) {
-        __m256i pair[4];
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++)
-            pair[r] = _mm256_setzero_si256();
-#pragma GCC unroll 8
-        for (int i = j; i < j + together; i++) {
-            const __m256i w = levels(p, i, kind);
-#pragma GCC unroll 4
-            for (int r = 0; r < R; r++)
-                pair[r] = _mm256_add_epi16(
-                    pair[r], products(w, same_four(q + (size_t)r * ld + 4 * i), kind));
-        }
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++)
-            s[r] = _mm256_add_epi32(s[r], _mm256_madd_epi16(pair[r], factor));
-    }
-}
-
-INLINE void dot_steps(__m256i *s, const uint8_t *p, const int8_t *q, size_t ld, const int from,
-                      const int to, const int R, const enum jm_pack_kind kind)
-{
-    dot_scaled(s, p, q, ld, from, to, R, kind, _mm256_set1_epi16(1));
-}
 
 /* What four products for each of 8 outputs are added to, and what sums begin with: s16 [8][2], not
  * saturated. In 16 bits fits what comes out, whatever is lost on the way: with the offset taken
@@ -203,17 +128,6 @@ INLINE __m256 bytes_to_ps(const uint8_t *p)
 {
     return _mm256_cvtepi32_ps(
         _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
-}
-
-/* 32 (scale0 sum0 + scale1 sum1) of a block's halves. Sums of 16 stay below 2^11. */
-INLINE __m256i q6k_offset(const uint8_t *scales, const int32_t *sum16)
-{
-    const __m128i s0 = _mm_loadl_epi64((const __m128i *)(const void *)scales);
-    const __m128i s1 = _mm_loadl_epi64((const __m128i *)(const void *)(scales + LANES));
-    const uint32_t both = ((uint32_t)sum16[0] & 0xffffu) | (uint32_t)sum16[1] << 16;
-    return _mm256_slli_epi32(_mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm_unpacklo_epi8(s0, s1)),
-                                               _mm256_set1_epi32((int32_t)both)),
-                             5);
 }
 
 #endif

@@ -78,6 +78,16 @@ INLINE __m256i q6k_start(const int8_t *q, const int32_t *sum16)
     return _mm256_set1_epi32(-32 * *sum16);
 }
 #else
+/* Two products of u8 by s8, added. VPMADDUBSW saturates at 16 bits: Q8 goes in as |w| and x with
+ * w's sign, at most 2 * 128 * 127 = 32,512. */
+INLINE __m256i products(__m256i w, __m256i x, const enum jm_pack_kind kind)
+{
+    if (kind != JM_PACK_Q8)
+        return _mm256_maddubs_epi16(w, x);
+    w = _mm256_xor_si256(w, _mm256_set1_epi8((char)0x80));
+    return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+}
+
 INLINE void add_step(__m256i *part, __m256i w, __m256i x, const enum jm_pack_kind kind)
 {
     *part = _mm256_add_epi16(*part, products(w, x, kind));
@@ -88,11 +98,12 @@ INLINE __m256i weighted(__m256i part, const uint8_t *factor, const enum jm_pack_
     return _mm256_madd_epi16(part, kind == JM_PACK_Q6K ? factor_of(factor) : _mm256_set1_epi16(1));
 }
 
-/* As steps_together. Sums of Q6K begin with what the offset of 32 makes, and end within
- * 8 * 32 * 127 < 2^15; on the way they may wrap. */
+/* How many steps fit in 16 bits together: of four bits a step is at most 2 * 15 * 127 = 3,810. Sums
+ * of Q6K begin with what the offset of 32 makes, and end within 8 * 32 * 127 < 2^15; on the way
+ * they may wrap. */
 INLINE int steps_in_part(const enum jm_pack_kind kind)
 {
-    return kind == JM_PACK_Q6K ? 4 : steps_together(kind);
+    return kind == JM_PACK_Q8 ? 1 : kind == JM_PACK_Q6K ? 4 : 8;
 }
 
 /* -32 times the sums of 16 inputs, each of those that products of one of two places take. */
