@@ -197,7 +197,7 @@ INLINE void add_q4k(__m256 *sum, const struct side *s, const struct jm_acts *x, 
     }
 }
 
-/* w = d scale (q - 32), with a scale for each 16 inputs: see tile_q6k. */
+/* w = d scale (q - 32), with a scale for each 16 inputs: see block_q6k in panel_tile.h. */
 INLINE void add_q6k(__m256 *sum, const struct side *s, const struct jm_acts *x, uint32_t row,
                     uint32_t b, const int R, const int G)
 {
