@@ -18,7 +18,7 @@ few="--reference none --warmup-s 0 --min-duration-s 0 --min-queries 1 --no-plots
 # shellcheck disable=SC2086
 {
     # In a pipe too, where it is much.
-    much="--data $dir/one.csv --batch 2048"
+    much="--data $dir/one.csv --batch 1280"
     stated='memory: 0\.[0-9]+ GB weights, .* GB caches, .* GB work space'
     expect 0 "run-offline: $stated" run $much --scenario offline $few
     expect 0 "roofline, offline: $stated" roofline $much --scenario offline --seconds 0.1 \
