@@ -33,17 +33,6 @@ INLINE void store(float *y, __m256 v, size_t left)
         y[i] = lane[i];
 }
 
-/* The first `left` of eight, the others 0. */
-INLINE __m256 load_left(const float *p, size_t left)
-{
-    if (left >= LANES)
-        return _mm256_loadu_ps(p);
-    float lane[LANES] = { 0 };
-    for (size_t i = 0; i < left; i++)
-        lane[i] = p[i];
-    return _mm256_loadu_ps(lane);
-}
-
 INLINE float sum_of(__m256 v)
 {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

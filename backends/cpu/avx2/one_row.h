@@ -159,7 +159,7 @@ INLINE void dot_side(__m256i *acc, const struct side *s, const int8_t *q, size_t
 INLINE void add_plain(__m256 *sum, const struct side *s, const struct jm_acts *x, uint32_t row,
                       uint32_t b, const int R, const int G, const enum jm_pack_kind kind)
 {
-    const int offset = kind == JM_PACK_Q8 ? Q8_OFFSET : kind == JM_PACK_Q4 ? 8 : 1;
+    const int offset = kind == JM_PACK_Q8 ? Q8_OFFSET : 8;
     const size_t n = x->cols / BLOCK, at = row * n + b;
     __m256i acc[SIDE];
 #pragma GCC unroll 4

@@ -30,7 +30,7 @@ INLINE void load_sums(const struct piece *p, __m256 *sum, const int R)
         const int j = i % PAIR;
         sum[i] = _mm256_setzero_ps();
         if (p->goes_on && p->left[j] > 0)
-            sum[i] = load_left(p->y + (size_t)(i / PAIR) * p->ldy + j * LANES, p->left[j]);
+            sum[i] = load_some(p->y + (size_t)(i / PAIR) * p->ldy + j * LANES, p->left[j]);
     }
 }
 
