@@ -42,17 +42,12 @@ JM_LANEWISE __m512i jm_join(__m256i low, __m256i high)
 
 JM_LANEWISE __m256 jm_half_ps(__m512 v, int i)
 {
-    __m256 out;
-    memcpy(&out, (const char *)&v + 32 * i, sizeof out);
-    return out;
+    return _mm256_castsi256_ps(jm_half(_mm512_castps_si512(v), i));
 }
 
 JM_LANEWISE __m512 jm_join_ps(__m256 low, __m256 high)
 {
-    __m512 out;
-    memcpy(&out, &low, sizeof low);
-    memcpy((char *)&out + 32, &high, sizeof high);
-    return out;
+    return _mm512_castsi512_ps(jm_join(_mm256_castps_si256(low), _mm256_castps_si256(high)));
 }
 
 JM_LANEWISE __m512 jm_cvtepi32_ps(__m512i v)
