@@ -8,7 +8,7 @@
 
 #include "backends/backend.h"
 
-enum { JM_PEAK_STRIDE = 512 }; /* what is read is a multiple of this many bytes */
+enum { JM_PEAK_STRIDE = 256 }; /* what is read is a multiple of this many bytes */
 
 /* Multiplies ones by ones for n rounds and adds up, in many sums that do not wait for each other.
  * Returns the total: as many as there were multiplications, so that the count is what the machine

@@ -13,17 +13,17 @@ enum { SUMS = 16 }; /* more than the latency of two pipes asks for */
 static uint64_t read_vectors(const void *p, size_t bytes)
 {
     const char *at = p;
-    __m512i sum[8];
-#pragma GCC unroll 8
-    for (int j = 0; j < 8; j++)
+    __m512i sum[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++)
         sum[j] = _mm512_setzero_si512();
-    for (size_t i = 0; i < bytes; i += 512) {
-#pragma GCC unroll 8
-        for (int j = 0; j < 8; j++)
+    for (size_t i = 0; i < bytes; i += 256) {
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++)
             sum[j] = _mm512_add_epi64(sum[j], _mm512_load_si512(at + i + 64 * j));
     }
-#pragma GCC unroll 8
-    for (int j = 1; j < 8; j++)
+#pragma GCC unroll 4
+    for (int j = 1; j < 4; j++)
         sum[0] = _mm512_add_epi64(sum[0], sum[j]);
     return (uint64_t)_mm512_reduce_add_epi64(sum[0]);
 }
