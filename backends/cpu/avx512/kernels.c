@@ -110,7 +110,7 @@ INLINE __m512i start_of(const int32_t *sum, const enum jm_pack_kind kind)
     const unsigned shift = kind == JM_PACK_Q8 ? 7 : kind == JM_PACK_Q4 ? 3 : 0;
     if (kind == JM_PACK_I16)
         return _mm512_setzero_si512();
-    return _mm512_sub_epi32(_mm512_setzero_si512(),
+    return _mm512_sub_epi32(_mm512_set1_epi32(SUM_ZERO),
                             _mm512_slli_epi32(_mm512_set1_epi32(*sum), shift));
 }
 
@@ -195,10 +195,11 @@ INLINE void tile_int(const struct jm_packed *w, const struct jm_acts *x, uint32_
                                   (size_t)b * (wide ? LANES : 2 * LANES),
                               kind);
         UNROLL(8)
-        for (int i = 0; i < R * G; i++)
-            sum[i] = _mm512_fmadd_ps(
-                _mm512_cvtepi32_ps(acc[i]),
-                _mm512_mul_ps(dw[i % G], _mm512_set1_ps(dx[(size_t)(i / G) * n + b])), sum[i]);
+        for (int i = 0; i < R * G; i++) {
+            const __m512 d = _mm512_set1_ps(dx[(size_t)(i / G) * n + b]);
+            sum[i] = wide ? add_wide(sum[i], acc[i], dw[i % G], d)
+                          : add_sum(sum[i], acc[i], dw[i % G], d);
+        }
     }
     UNROLL(8)
     for (int i = 0; i < R * G; i++) {
@@ -252,7 +253,7 @@ INLINE void store_tile(const struct jm_packed *w, const __m512 *sum, uint32_t ro
     }
 }
 
-/* w = d scale q - dmin offset: sum += d scale dx (q . x) - dmin offset (dx sum of x) */
+/* w = d scale q - dmin offset: sum += dx (d scale (q . x)) - dmin offset (dx sum of x) */
 INLINE void tile_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_t row, float *y,
                      size_t ldy, uint32_t g, const int R, const int G)
 {
@@ -269,7 +270,7 @@ INLINE void tile_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_
         __m512 scale[4], offset[4];
         UNROLL(12)
         for (int i = 0; i < R * G; i++)
-            acc[i] = _mm512_setzero_si512();
+            acc[i] = _mm512_set1_epi32(SUM_ZERO);
         dot_block(acc, p + (size_t)b * 256, w->group_bytes, (const uint8_t *)q + b * BLOCK, x->cols,
                   R, G, JM_PACK_Q4);
         UNROLL(4)
@@ -282,15 +283,15 @@ INLINE void tile_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_
         UNROLL(12)
         for (int i = 0; i < R * G; i++) {
             const size_t at = (size_t)(i / G) * n + b;
-            sum[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i]),
-                                     _mm512_mul_ps(scale[i % G], _mm512_set1_ps(dx[at])), sum[i]);
+            sum[i] = add_sum(sum[i], acc[i], scale[i % G], _mm512_set1_ps(dx[at]));
             sum[i] = _mm512_fnmadd_ps(offset[i % G], _mm512_set1_ps(dsum[at]), sum[i]);
         }
     }
     store_tile(w, sum, row, y, ldy, g, R, G);
 }
 
-/* acc[r * G + j] = half a block of Q6K, which has its own scale: the sum of (q - 32) x. */
+/* acc[r * G + j] = SUM_ZERO + half a block of Q6K, which has its own scale: the sum of (q - 32) x.
+ */
 INLINE void dot_q6k(__m512i *acc, const uint8_t *p, size_t group_bytes, const struct jm_acts *x,
                     uint32_t row, uint32_t b, const int half, const int R, const int G)
 {
@@ -300,7 +301,7 @@ INLINE void dot_q6k(__m512i *acc, const uint8_t *p, size_t group_bytes, const st
     UNROLL(12)
     for (int i = 0; i < R * G; i++)
         acc[i] =
-            _mm512_sub_epi32(_mm512_setzero_si512(),
+            _mm512_sub_epi32(_mm512_set1_epi32(SUM_ZERO),
                              _mm512_slli_epi32(_mm512_set1_epi32(sum16[(size_t)(i / G) * n]), 5));
     UNROLL(4)
     for (int i = 4 * half; i < 4 * half + 4; i++) {
@@ -344,10 +345,8 @@ INLINE void tile_q6k(const struct jm_packed *w, const struct jm_acts *x, uint32_
             }
             UNROLL(12)
             for (int i = 0; i < R * G; i++)
-                sum[i] = _mm512_fmadd_ps(
-                    _mm512_cvtepi32_ps(acc[i]),
-                    _mm512_mul_ps(scale[i % G], _mm512_set1_ps(dx[(size_t)(i / G) * n + b])),
-                    sum[i]);
+                sum[i] = add_sum(sum[i], acc[i], scale[i % G],
+                                 _mm512_set1_ps(dx[(size_t)(i / G) * n + b]));
         }
     }
     store_tile(w, sum, row, y, ldy, g, R, G);

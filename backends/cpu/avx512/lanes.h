@@ -100,6 +100,28 @@ INLINE __m512i dot_word(__m512i acc, __m512i w, const uint8_t *p, const int wide
 #endif
 }
 
+/* A block's sum of products of bytes begins at SUM_ZERO, the bits of SUM_BASE = 1.5 * 2^23: while
+ * |sum| < 2^22 these bits + sum are the f32 SUM_BASE + sum, and no conversion is needed. Of 32
+ * inputs, |x| <= 127, levels with their offset taken off within +-128: |sum| <= 32 * 127 * 128 <
+ * 2^19. On the way there integers wrap, and lose nothing. */
+#define SUM_BASE 0x1.8p23f
+enum { SUM_ZERO = 0x4b400000 };
+
+/* total + d * (scale * sum), the product in brackets rounded once: SUM_BASE * scale is exact, since
+ * scales have at most 19 bits (an f16's 11, of k-quants times a byte) and SUM_BASE two. A scale
+ * that is not finite makes it NaN. */
+INLINE __m512 add_sum(__m512 total, __m512i sum, __m512 scale, __m512 d)
+{
+    const __m512 base = _mm512_mul_ps(scale, _mm512_set1_ps(SUM_BASE)); /* one for all rows */
+    return _mm512_fmadd_ps(_mm512_fmsub_ps(_mm512_castsi512_ps(sum), scale, base), d, total);
+}
+
+/* The same of words of 16 bits, whose sums are larger and begin at 0. */
+INLINE __m512 add_wide(__m512 total, __m512i sum, __m512 scale, __m512 d)
+{
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(scale, d), total);
+}
+
 /* The first of those that are left, as many as there are lanes. */
 INLINE __mmask16 lanes_of(size_t left)
 {

@@ -67,7 +67,7 @@ INLINE void dot_six_bits(__m512i *acc, const struct stream *s, size_t at, const 
     }
 }
 
-/* w = d scale q - dmin offset: sum += d scale dx (q . x) - dmin offset (dx sum of x) */
+/* w = d scale q - dmin offset: sum += dx (d scale (q . x)) - dmin offset (dx sum of x) */
 INLINE void add_q4k(__m512 *sum, const struct stream *s, size_t at, const uint8_t *scales,
                     const struct jm_acts *x, uint32_t b, const int G)
 {
@@ -75,7 +75,7 @@ INLINE void add_q4k(__m512 *sum, const struct stream *s, size_t at, const uint8_
     __m512i acc[SIDE];
     UNROLL(4)
     for (int j = 0; j < G; j++)
-        acc[j] = _mm512_setzero_si512();
+        acc[j] = _mm512_set1_epi32(SUM_ZERO);
     dot_four_bits(acc, s, at, x->q + (size_t)b * BLOCK, G);
     UNROLL(4)
     for (int j = 0; j < G; j++) {
@@ -83,7 +83,7 @@ INLINE void add_q4k(__m512 *sum, const struct stream *s, size_t at, const uint8_
         const __m512 scale = _mm512_mul_ps(halves_to_ps(of), bytes_to_ps(of + (4 + b % 8) * LANES));
         const __m512 offset =
             _mm512_mul_ps(halves_to_ps(of + 2 * LANES), bytes_to_ps(of + (12 + b % 8) * LANES));
-        sum[j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[j]), _mm512_mul_ps(scale, dx), sum[j]);
+        sum[j] = add_sum(sum[j], acc[j], scale, dx);
         sum[j] = _mm512_fnmadd_ps(offset, dsum, sum[j]);
     }
 }
@@ -98,14 +98,14 @@ INLINE void add_q6k(__m512 *sum, const struct stream *s, size_t at, const uint8_
         __m512i acc[SIDE];
         UNROLL(4)
         for (int j = 0; j < G; j++)
-            acc[j] = _mm512_set1_epi32(-32 * x->sum16[2 * (size_t)b + (size_t)half]);
+            acc[j] = _mm512_set1_epi32(SUM_ZERO - 32 * x->sum16[2 * (size_t)b + (size_t)half]);
         dot_six_bits(acc, s, at, x->q + (size_t)b * BLOCK, half, G);
         UNROLL(4)
         for (int j = 0; j < G; j++) {
             const uint8_t *of = scales + (size_t)j * s->each;
             const __m512 scale = _mm512_mul_ps(
                 halves_to_ps(of), sbytes_to_ps(of + (2 + b % 8 * 2 + (uint32_t)half) * LANES));
-            sum[j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[j]), _mm512_mul_ps(scale, dx), sum[j]);
+            sum[j] = add_sum(sum[j], acc[j], scale, dx);
         }
     }
 }

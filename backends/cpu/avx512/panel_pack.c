@@ -168,18 +168,19 @@ static int32_t offset_of(enum jm_pack_kind kind)
 INLINE uint8_t *put_starts(uint8_t *out, int r, const struct jm_acts *x, size_t at,
                            enum jm_pack_kind kind)
 {
-    const int32_t offset = offset_of(kind);
+    const int32_t offset = offset_of(kind), zero = kind == JM_PACK_STQ ? 0 : SUM_ZERO;
     if (kind == JM_PACK_I16)
         return out;
     if (kind == JM_PACK_Q4K) {
         put(out, r, x->dsum + at);
     } else if (kind == JM_PACK_Q6K) {
-        const int32_t start[2] = { -offset * x->sum16[2 * at], -offset * x->sum16[2 * at + 1] };
+        const int32_t start[2] = { zero - offset * x->sum16[2 * at],
+                                   zero - offset * x->sum16[2 * at + 1] };
         put(out, r, &start[0]);
         put(out + SIX, r, &start[1]);
         return out + 2 * SIX;
     } else {
-        const int32_t start = -offset * x->sum[at];
+        const int32_t start = zero - offset * x->sum[at];
         put(out, r, &start);
     }
     return out + SIX;

@@ -80,23 +80,30 @@ INLINE void dot_nibbles(__m512i *acc, const uint8_t *levels, size_t ld, const ui
     }
 }
 
-/* start: s32 of each row; NULL: zero. */
+/* start: s32 of each row. */
 INLINE void begin(__m512i *acc, const uint8_t *start, const int R)
 {
     UNROLL(6)
     for (int r = 0; r < R; r++)
-        acc[r * G] = acc[r * G + 1] = start ? word_at(start + 4 * r) : _mm512_setzero_si512();
+        acc[r * G] = acc[r * G + 1] = word_at(start + 4 * r);
 }
 
-/* sum += scale d acc. scale: of both groups; d: f32 of each row. */
-INLINE void add_scaled(__m512 *sum, const __m512i *acc, const float *scale, const uint8_t *d,
-                       const int R)
+INLINE void begin_alike(__m512i *acc, int32_t start, const int R)
 {
     UNROLL(12)
     for (int i = 0; i < R * G; i++)
-        sum[i] = _mm512_fmadd_ps(
-            _mm512_cvtepi32_ps(acc[i]),
-            _mm512_mul_ps(_mm512_loadu_ps(scale + i % G * LANES), float_at(d + i / G * 4)), sum[i]);
+        acc[i] = _mm512_set1_epi32(start);
+}
+
+/* sum += d (scale acc). scale: of both groups; d: f32 of each row. */
+INLINE void add_scaled(__m512 *sum, const __m512i *acc, const float *scale, const uint8_t *d,
+                       const int R, const int wide)
+{
+    UNROLL(12)
+    for (int i = 0; i < R * G; i++) {
+        const __m512 s = _mm512_loadu_ps(scale + i % G * LANES), dr = float_at(d + i / G * 4);
+        sum[i] = wide ? add_wide(sum[i], acc[i], s, dr) : add_sum(sum[i], acc[i], s, dr);
+    }
 }
 
 INLINE void tile_plain(struct jm_piece *w, const int R, const int wide, const int nibbles)
@@ -110,13 +117,16 @@ INLINE void tile_plain(struct jm_piece *w, const int R, const int wide, const in
     for (uint32_t b = 0; b < w->slice.cols / BLOCK; b++, scale += G * LANES) {
         __m512i acc[SUMS];
         const uint8_t *start = x + runs * JM_RUN_BYTES, *d = wide ? start : start + SIX;
-        begin(acc, wide ? NULL : start, R);
+        if (wide)
+            begin_alike(acc, 0, R);
+        else
+            begin(acc, start, R);
         ask(&ahead);
         if (nibbles)
             dot_nibbles(acc, levels, w->panel.ld, x, R);
         else
             dot(acc, levels, w->panel.ld, x, R, 8 * runs, wide);
-        add_scaled(sum, acc, scale, d, R);
+        add_scaled(sum, acc, scale, d, R, wide);
         levels += nibbles ? 256 : 512 * runs;
         x = d + SIX;
     }
@@ -149,13 +159,13 @@ INLINE void tile_k4(struct jm_piece *w, const int R, const int nibbles)
     for (uint32_t b = 0; b < w->slice.cols / BLOCK; b++, scale += 2 * G * LANES) {
         __m512i acc[SUMS];
         const uint8_t *dsum = x + JM_RUN_BYTES, *d = dsum + SIX;
-        begin(acc, NULL, R);
+        begin_alike(acc, SUM_ZERO, R);
         ask(&ahead);
         if (nibbles)
             dot_nibbles(acc, levels, w->panel.ld, x, R);
         else
             dot(acc, levels, w->panel.ld, x, R, 8, 0);
-        add_scaled(sum, acc, scale, d, R);
+        add_scaled(sum, acc, scale, d, R, 0);
         UNROLL(12)
         for (int i = 0; i < R * G; i++)
             sum[i] = _mm512_fnmadd_ps(_mm512_loadu_ps(scale + (G + i % G) * LANES),
@@ -192,7 +202,7 @@ INLINE void tile_q6k(struct jm_piece *w, const int R)
             begin(acc, start + half * SIX, R);
             ask(&ahead);
             dot(acc, levels, w->panel.ld, x + half * JM_RUN_BYTES / 2, R, 4, 0);
-            add_scaled(sum, acc, scale, d, R);
+            add_scaled(sum, acc, scale, d, R, 0);
         }
         x = d + SIX;
     }
@@ -200,7 +210,8 @@ INLINE void tile_q6k(struct jm_piece *w, const int R)
     w->ahead = ahead;
 }
 
-/* 256 inputs have one scale: their sum is scaled by the activations alone, and then once. */
+/* 256 inputs have one scale: their sum is scaled by the activations alone, and then once. So sums
+ * take two instructions each as they are, and begin at 0. */
 INLINE void tile_stq(struct jm_piece *w, const int R)
 {
     const uint8_t *levels = w->panel.levels, *x = w->acts;
