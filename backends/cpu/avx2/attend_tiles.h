@@ -62,9 +62,20 @@ INLINE float one_kv(const void *kv, size_t at, const enum kv_form form)
     return form == KV_F32 ? ((const float *)kv)[at] : _cvtsh_ss(((const uint16_t *)kv)[at]);
 }
 
-/* s [H, KEYS]: scale * q.K of 8 W positions from p on. Text's keys and values may lie in memory:
- * while keys are read, the values of the same block are asked for, and in weigh() the keys of the
- * next. A picture's were just written. */
+/* Text's keys and values may lie in memory: while keys are read, as many values of the same block
+ * are asked for, and in weigh() keys of the next, each line once and at an even pace, for a core
+ * waits for few at a time. A picture's were just written. at: of the first of n steps that read
+ * `bytes` each; i: the step. */
+INLINE void ask_line(const void *at, size_t i, const size_t bytes)
+{
+    enum { LINE_BYTES = 64 };
+    if (bytes >= LINE_BYTES || i * bytes % LINE_BYTES == 0) {
+        for (size_t b = 0; b < bytes; b += LINE_BYTES)
+            _mm_prefetch((const char *)at + i * bytes + b, _MM_HINT_T0);
+    }
+}
+
+/* s [H, KEYS]: scale * q.K of 8 W positions from p on. */
 INLINE void score_float(const float *q, const void *k, const void *v, uint32_t p, uint32_t dim,
                         float scale, float *s, const int H, const int W, const enum kv_form form)
 {
@@ -79,9 +90,10 @@ INLINE void score_float(const float *q, const void *k, const void *v, uint32_t p
         for (int w = 0; w < W; w++) {
             const size_t row = (p + (size_t)w / 2 * KEY_BLOCK) * dim + i * KEY_BLOCK;
             x[w] = load_kv(k, row + (size_t)w % 2 * LANES, form);
-            if (form == KV_F16 && w % 2 == 0)
-                _mm_prefetch((const uint16_t *)v + row, _MM_HINT_T0);
         }
+        if (form == KV_F16)
+            ask_line((const uint16_t *)v + (size_t)p * dim, i,
+                     (size_t)W * LANES * sizeof(uint16_t));
 #pragma GCC unroll 6
         for (int h = 0; h < H; h++) {
             const __m256 b = _mm256_set1_ps(q[(size_t)h * dim + i]);
@@ -106,14 +118,16 @@ INLINE __m256 level_of(__m256i v, const int i)
     return _mm256_cvtepi32_ps(_mm256_srai_epi32(top, 24));
 }
 
-/* sum [H, W] = the products of 32 values of each query and of their levels in 8 W keys. */
-INLINE void score_levels(const float *q, const int8_t *k, uint32_t dim, __m256 *sum, const int H,
-                         const int W)
+/* sum [H, W] = the products of 32 values of each query and of their levels in 8 W keys. v: what is
+ * asked for meanwhile, as many. */
+INLINE void score_levels(const float *q, const int8_t *k, const int8_t *v, uint32_t dim,
+                         __m256 *sum, const int H, const int W)
 {
 #pragma GCC unroll 12
     for (int i = 0; i < H * W; i++)
         sum[i] = _mm256_setzero_ps();
     for (size_t four = 0; four < BLOCK; four += 4, k += 4 * KEY_BLOCK) {
+        ask_line(v, four / 4, (size_t)W * 4 * LANES);
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
             __m256 x[8];
@@ -137,12 +151,14 @@ INLINE void score_levels(const float *q, const int8_t *k, uint32_t dim, __m256 *
 INLINE void score_q8(const float *q, const struct block *b, uint32_t p, uint32_t dim, float scale,
                      float *s, const int H, const int W)
 {
-    const int8_t *k = (const int8_t *)b->k + (size_t)p * dim;
+    const int8_t *k = (const int8_t *)b->k + (size_t)p * dim,
+                 *v = (const int8_t *)b->v + (size_t)p * dim;
     const uint16_t *d = b->dk + (size_t)p * (dim / BLOCK);
     const size_t block_scales = (size_t)KEY_BLOCK * (dim / BLOCK);
     for (uint32_t i = 0; i < dim / BLOCK; i++, k += BLOCK * KEY_BLOCK, d += KEY_BLOCK) {
         __m256 sum[MOST_SUMS];
-        score_levels(q + (size_t)i * BLOCK, k, dim, sum, H, W);
+        score_levels(q + (size_t)i * BLOCK, k, v + (size_t)i * BLOCK * (size_t)W * LANES, dim, sum,
+                     H, W);
 #pragma GCC unroll 12
         for (int j = 0; j < H * W; j++) {
             const int w = j % W;
@@ -181,6 +197,7 @@ INLINE void weigh(const struct block *b, uint32_t dim, uint32_t at, const float 
                   const float *shrink, float *out, const int H, const int W,
                   const enum kv_form form)
 {
+    const char *next = (const char *)b->k + (size_t)KEYS * (dim + at) * kv_bytes(form);
     __m256 sum[MOST_SUMS];
 #pragma GCC unroll 12
     for (int i = 0; i < H * W; i++) {
@@ -195,8 +212,7 @@ INLINE void weigh(const struct block *b, uint32_t dim, uint32_t at, const float 
         for (int w = 0; w < W; w++)
             x[w] = load_kv(b->v, p * dim + at + (size_t)w * LANES, form);
         if (form != KV_F32)
-            _mm_prefetch((const char *)b->k + ((KEYS + p) * dim + at) * kv_bytes(form),
-                         _MM_HINT_T0);
+            ask_line(next, p, (size_t)W * LANES * kv_bytes(form));
 #pragma GCC unroll 6
         for (int h = 0; h < H; h++) {
             const __m256 e = _mm256_set1_ps(s[(size_t)h * KEYS + p]);
