@@ -42,6 +42,12 @@ expect 2 'xx' translate --to xx "Save the file"
 expect 2 'token' translate --to de "$(head -c 100000 /dev/zero | tr '\0' 'a')"
 expect 3 'no such file' translate --to de --model missing.gguf x
 expect 3 'not found' translate --to de --backend nosuch x
+for threads in -1 0 2x 18446744073709551617; do
+    expect 2 'threads .*: 1 to 65536 are wanted' translate --to de --threads $threads x
+done
+"$bin" translate --to de <"$dir" >"$dir/out" 2>&1 # a read that fails is no end of text
+[ $? -eq 4 ] && grep -q 'standard input: cannot read' "$dir/out" ||
+    { echo "a folder was translated:"; cat "$dir/out"; failed=1; }
 expect 2 'exclude' run --suite x.ini --threads 1
 expect 2 "did you mean 'threads'" run --thread 2
 expect 2 "did you mean 'min-duration-s'" run --min_duration_s 2
