@@ -63,6 +63,7 @@ expect 3 'twice.ini' run --suite "$dir/twice.ini" --results "$dir/r"
 : >"$dir/file"
 for command in $("$bin" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'); do
     expect 0 "^usage: joulemark $command" "$command" --help
+    expect 0 '^examples?:$' "$command" --help
 done
 expect 4 'not a folder' run --results "$dir/file" --no-plots
 if [ "$(id -u)" -ne 0 ]; then # root may write everywhere
