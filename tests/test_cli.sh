@@ -54,6 +54,7 @@ done
     { echo "a folder was translated:"; cat "$dir/out"; failed=1; }
 expect 2 'exclude' run --suite x.ini --threads 1
 expect 2 "did you mean 'threads'" run --thread 2
+expect 2 'from 0 to 18446744073709551615, not' run --seed 18446744073709551616
 expect 2 "did you mean 'min-duration-s'" run --min_duration_s 2
 
 head -c 5000 "$(dirname "$0")/../workloads/data/tiny-mt-f16.gguf" >"$dir/cut.gguf"
