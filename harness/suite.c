@@ -247,6 +247,13 @@ bool jm_option_takes(const char *name, int argc, char **argv, int *i, const char
     return true;
 }
 
+bool jm_option_is_bare(const char *arg, const char *const *names)
+{
+    while (*names && strcmp(arg, *names) != 0)
+        names++;
+    return *names != NULL;
+}
+
 jm_status jm_option_parse(struct jm_run_config *c, int argc, char **argv, int *i, jm_err *err)
 {
     const char *arg = argv[*i];

@@ -54,6 +54,10 @@ done
     { echo "a folder was translated:"; cat "$dir/out"; failed=1; }
 expect 2 'exclude' run --suite x.ini --threads 1
 expect 2 "did you mean 'threads'" run --thread 2
+expect 2 '--suite needs a value' run --suite
+expect 2 '--ab needs two values' run --ab "--batch 1"
+expect 2 '--seconds needs a value' roofline --roofs --seconds
+expect 2 "--progress is auto, json or none, not 'jsn'" run --progress jsn
 expect 2 'from 0 to 18446744073709551615, not' run --seed 18446744073709551616
 expect 2 "did you mean 'min-duration-s'" run --min_duration_s 2
 
