@@ -108,6 +108,17 @@ static void test_damage(void)
     free(text);
 }
 
+/* As a spreadsheet saves it: a byte order mark, lines ended with CR LF. */
+static void test_spreadsheet(void)
+{
+    static const char saved[] = "\xef\xbb\xbf"
+                                "schema_version,run_id\r\n1,first\r\n";
+    jm_err err;
+    CU_ASSERT_EQUAL(read_text(saved, sizeof saved - 1, &err), JM_OK);
+    CU_ASSERT_EQUAL(read_text(saved, 2, &err), JM_EINPUT); /* no whole mark */
+    CU_ASSERT_EQUAL(read_text(saved, 3, &err), JM_EINPUT); /* no header */
+}
+
 /* A file of an older schema is read, and grows on under the new header. */
 static void test_older(void)
 {
@@ -250,6 +261,7 @@ int main(void)
     CU_pSuite s = CU_add_suite("csv", NULL, NULL);
     CU_add_test(s, "round trip", test_round_trip);
     CU_add_test(s, "damage", test_damage);
+    CU_add_test(s, "spreadsheet", test_spreadsheet);
     CU_add_test(s, "older", test_older);
     CU_add_test(s, "refused write", test_refused_write);
     CU_add_test(s, "documented", test_documented);
