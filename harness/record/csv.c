@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 
@@ -307,7 +308,7 @@ jm_status jm_csv_write(const char *path, const struct jm_record *rows, size_t n,
     return jm_writer_commit(&w, err);
 }
 
-jm_status jm_csv_append(const char *path, const struct jm_record *row, jm_err *err)
+static jm_status append(const char *path, const struct jm_record *row, jm_err *err)
 {
     struct jm_record *rows;
     size_t n;
@@ -325,5 +326,14 @@ jm_status jm_csv_append(const char *path, const struct jm_record *row, jm_err *e
     all[n] = *row;
     st = jm_csv_write(path, all, n + 1, err);
     free(all);
+    return st;
+}
+
+jm_status jm_csv_append(const char *path, const struct jm_record *row, jm_err *err)
+{
+    int lock = jm_lock_beside(path);
+    jm_status st = append(path, row, err);
+    if (lock >= 0)
+        close(lock);
     return st;
 }
