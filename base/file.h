@@ -40,6 +40,10 @@ jm_status jm_writer_open(const char *path, jm_writer *w, jm_err *err);
 jm_status jm_writer_commit(jm_writer *w, jm_err *err);
 void jm_writer_abort(jm_writer *w);
 
+/* Locks the folder of path against others that call this, and waits for them. A descriptor whose
+ * close unlocks; -1 where there is no folder, or its file system does not lock folders. */
+int jm_lock_beside(const char *path);
+
 /* Whole small text in one call, with the same guarantee. */
 jm_status jm_write_file(const char *path, const void *data, size_t bytes, jm_err *err);
 

@@ -28,7 +28,10 @@ static const char usage[] =
     "phases of a run, throughput against the bound on latency where a peak was searched, and a\n"
     "grid of pictures, each as SVG and PNG, into DIR (default: the folder of RESULTS.csv).\n"
     "Where a file holds several workloads, each has its own: throughput-imagegen.png.\n"
-    "-q names no files. Needs gnuplot.\n";
+    "-q names no files. Needs gnuplot.\n\n"
+    "examples:\n"
+    "  joulemark plot results/default.csv\n"
+    "  joulemark plot results/default.csv -o plots\n";
 
 /* The pictures of the first run of each label, a row each. */
 static size_t data_pictures(FILE *f, const struct jm_plot_job *j)

@@ -100,6 +100,7 @@ static jm_status check(struct request *q, jm_err *err)
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct request *q)
 {
+    static const char *const own[] = { "--suite", "--run", "--results", "--seconds", NULL };
     jm_err err = { 0 };
     jm_run_config_init(&q->run);
     for (int i = 1; i < argc;) {
@@ -118,7 +119,9 @@ static int parse(int argc, char **argv, struct request *q)
                    !jm_option_takes("--run", argc, argv, &i, &q->run_name) &&
                    !jm_option_takes("--results", argc, argv, &i, &q->results) &&
                    !jm_option_takes("--seconds", argc, argv, &i, &q->seconds_text) &&
-                   jm_option_parse(&q->run, argc, argv, &i, &err) != JM_OK) {
+                   (jm_option_is_bare(argv[i], own)
+                        ? jm_fail(&err, JM_EUSAGE, "%s needs a value", argv[i])
+                        : jm_option_parse(&q->run, argc, argv, &i, &err)) != JM_OK) {
             fprintf(stderr, "joulemark roofline: %s; see 'joulemark roofline --help'\n", err.text);
             return JM_EXIT_USAGE;
         }

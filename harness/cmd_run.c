@@ -82,9 +82,18 @@ static int check_ab(struct request *q)
     return wrong ? JM_EXIT_USAGE : -1;
 }
 
+static bool set_progress(const char *how, enum jm_progress_mode *mode)
+{
+    *mode = strcmp(how, "json") == 0   ? JM_PROGRESS_JSON
+            : strcmp(how, "none") == 0 ? JM_PROGRESS_NONE
+                                       : JM_PROGRESS_AUTO;
+    return *mode != JM_PROGRESS_AUTO || strcmp(how, "auto") == 0;
+}
+
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct request *q)
 {
+    static const char *const own[] = { "--suite", "--results", "--progress", "--ab", NULL };
     jm_err err = { 0 };
     jm_run_config_init(&q->one);
     for (int i = 1; i < argc;) {
@@ -106,9 +115,15 @@ static int parse(int argc, char **argv, struct request *q)
             q->ab[1] = argv[++i];
             i++;
         } else if (jm_option_takes("--progress", argc, argv, &i, &mode)) {
-            q->mode = strcmp(mode, "json") == 0   ? JM_PROGRESS_JSON
-                      : strcmp(mode, "none") == 0 ? JM_PROGRESS_NONE
-                                                  : JM_PROGRESS_AUTO;
+            if (!set_progress(mode, &q->mode)) {
+                fprintf(stderr, "joulemark run: --progress is auto, json or none, not '%.40s'\n",
+                        mode);
+                return JM_EXIT_USAGE;
+            }
+        } else if (jm_option_is_bare(a, own)) {
+            fprintf(stderr, "joulemark run: %s needs %s; see 'joulemark run --help'\n", a,
+                    strcmp(a, "--ab") == 0 ? "two values" : "a value");
+            return JM_EXIT_USAGE;
         } else if (jm_option_parse(&q->one, argc, argv, &i, &err) != JM_OK) {
             fprintf(stderr, "joulemark run: %s; see 'joulemark run --help'\n", err.text);
             return JM_EXIT_USAGE;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* joulemark synth: a model file of a real shape with random weights, to measure speed and energy
  * with where the real file is not at hand. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,15 +52,17 @@ static void help(FILE *f)
 }
 
 /* A whole number into *out; says what is wrong otherwise. */
-static bool number(const char *option, const char *text, unsigned long long most,
-                   unsigned long long *out)
+static bool number(const char *option, const char *text, unsigned long long least,
+                   unsigned long long most, unsigned long long *out)
 {
     char *end = NULL;
+    errno = 0;
     *out = strtoull(text, &end, 10);
-    if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && *out <= most)
+    if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && *out >= least &&
+        *out <= most)
         return true;
-    fprintf(stderr, "joulemark synth: --%s %s: not a whole number of at most %llu\n", option, text,
-            most);
+    fprintf(stderr, "joulemark synth: --%s %s: not a whole number from %llu to %llu\n", option,
+            text, least, most);
     return false;
 }
 
@@ -96,9 +99,9 @@ int jm_cmd_synth(int argc, char **argv)
             format = optarg;
         else if (c == 'o')
             path = optarg;
-        else if (c == 'r' && number("seed", optarg, UINT64_MAX, &n))
+        else if (c == 'r' && number("seed", optarg, 0, UINT64_MAX, &n))
             o.seed = n;
-        else if (c == 'l' && number("layers", optarg, 1024, &n) && n > 0)
+        else if (c == 'l' && number("layers", optarg, 1, 1024, &n))
             o.layers = (uint32_t)n;
         else if (c == 'h') {
             help(stdout);

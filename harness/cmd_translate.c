@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* joulemark translate: text in, translation out, word by word, so that anyone can see the model is
  * real. */
+#include <ctype.h>
+#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -68,6 +70,8 @@ static jm_status all_lines(jm_translator *t, const struct options *o, jm_err *er
         if (st != JM_OK)
             jm_fail(err, st, "line %lu: %.460s", number, why.text);
     }
+    if (st == JM_OK && !feof(stdin)) /* a folder, a closed descriptor, no memory */
+        st = jm_fail(err, JM_EIO, "standard input: cannot read: %s", strerror(errno));
     free(line);
     return st;
 }
@@ -106,6 +110,15 @@ static jm_status translate(const struct options *o, int n_text, char **text, jm_
     return st;
 }
 
+static bool to_threads(const char *s, uint32_t *out)
+{
+    char *end;
+    errno = 0;
+    unsigned long n = strtoul(s, &end, 10);
+    *out = (uint32_t)n;
+    return isdigit((unsigned char)*s) && !*end && !errno && n > 0 && n <= 65536;
+}
+
 int jm_cmd_translate(int argc, char **argv)
 {
     static const struct option options[] = { { "to", required_argument, NULL, 't' },
@@ -118,7 +131,6 @@ int jm_cmd_translate(int argc, char **argv)
     struct options o = { .model = "tiny-mt-f16.gguf", .backend = "cpu", .kv = JM_F16 };
     jm_err err = { 0 };
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        char *end = NULL;
         switch (c) {
         case 't':
             o.to = optarg;
@@ -130,10 +142,9 @@ int jm_cmd_translate(int argc, char **argv)
             o.backend = optarg;
             break;
         case 'n':
-            o.threads = (uint32_t)strtoul(optarg, &end, 10);
-            if (*end == '\0' && o.threads > 0)
+            if (to_threads(optarg, &o.threads))
                 break;
-            fprintf(stderr, "joulemark translate: --threads %s: not a number above 0\n", optarg);
+            fprintf(stderr, "joulemark translate: --threads %s: 1 to 65536 are wanted\n", optarg);
             return JM_EXIT_USAGE;
         case 'k':
             if (jm_format_by_name(optarg, &o.kv) &&

@@ -13,7 +13,9 @@ int jm_cmd_version(int argc, char **argv)
 {
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         (void)fputs("usage: joulemark version\n\n"
-                    "Prints version, source revision, compiler, flags, and schema of results.\n",
+                    "Prints version, source revision, compiler, flags, and schema of results.\n\n"
+                    "example:\n"
+                    "  joulemark version\n",
                     stdout);
         return JM_EXIT_OK;
     }

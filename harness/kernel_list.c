@@ -163,7 +163,7 @@ bool jm_kernel_list_print(bool json)
         return jm_json_print(stdout, root, NULL) == JM_OK;
     if (root)
         print_text(cJSON_GetObjectItem(root, "kernels"));
-    bool ok = root != NULL;
+    bool ok = root && fflush(stdout) == 0;
     cJSON_Delete(root);
     return ok;
 }

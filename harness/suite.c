@@ -117,6 +117,13 @@ const struct jm_option *jm_options(size_t *n)
     return table;
 }
 
+/* 2^64 - 1 is no double: as a bound it is 2^64, and said as what it stands for. */
+static const char *bound_text(double v, char out[32])
+{
+    snprintf(out, 32, "%.20g", v);
+    return v < 0x1p64 ? out : "18446744073709551615";
+}
+
 static bool parse_u64(const char *s, uint64_t *out)
 {
     char *end;
@@ -218,9 +225,10 @@ jm_status jm_option_set(struct jm_run_config *c, const char *key, const char *va
         return jm_fail(err, JM_EUSAGE, "%s: %s must be yes or no, not '%.64s'", where, key, value);
     if (o->kind == JM_OPTION_TEXT)
         return jm_fail(err, JM_EUSAGE, "%s: %s is longer than %zu bytes", where, key, o->bytes - 1);
-    return jm_fail(err, JM_EUSAGE, "%s: %s must be a %s from %.12g to %.20g, not '%.64s'", where,
-                   key, o->kind == JM_OPTION_DOUBLE ? "number" : "whole number", o->min, o->max,
-                   value);
+    char max[32];
+    return jm_fail(err, JM_EUSAGE, "%s: %s must be a %s from %.12g to %s, not '%.64s'", where, key,
+                   o->kind == JM_OPTION_DOUBLE ? "number" : "whole number", o->min,
+                   bound_text(o->max, max), value);
 }
 
 bool jm_option_takes(const char *name, int argc, char **argv, int *i, const char **value)
@@ -237,6 +245,13 @@ bool jm_option_takes(const char *name, int argc, char **argv, int *i, const char
     *value = argv[*i + 1];
     *i += 2;
     return true;
+}
+
+bool jm_option_is_bare(const char *arg, const char *const *names)
+{
+    while (*names && strcmp(arg, *names) != 0)
+        names++;
+    return *names != NULL;
 }
 
 jm_status jm_option_parse(struct jm_run_config *c, int argc, char **argv, int *i, jm_err *err)
@@ -299,10 +314,10 @@ void jm_options_print(FILE *f)
 {
     for (size_t i = 0; i < N_OPTIONS; i++) {
         const struct jm_option *o = &table[i];
-        char name[MAX_WORD];
+        char name[MAX_WORD], max[32];
         (void)fprintf(f, "  --%-17s %s", user_name(o, name), o->help);
         if (o->kind != JM_OPTION_TEXT && o->kind != JM_OPTION_FLAG)
-            (void)fprintf(f, " (%.12g to %.20g)", o->min, o->max);
+            (void)fprintf(f, " (%.12g to %s)", o->min, bound_text(o->max, max));
         (void)fprintf(f, *o->preset ? " [%s]\n" : "%s\n", o->preset);
     }
 }

@@ -86,6 +86,10 @@ jm_status jm_option_set(struct jm_run_config *c, const char *key, const char *va
  * moves past it. */
 bool jm_option_takes(const char *name, int argc, char **argv, int *i, const char **value);
 
+/* Whether arg is one of names, which NULL ends: asked of what jm_option_takes did not take, it says
+ * that a value is missing. */
+bool jm_option_is_bare(const char *arg, const char *const *names);
+
 /* Reads "--threads 2" or "--threads=2" at argv[*i] and moves *i past it. JM_EUSAGE. */
 jm_status jm_option_parse(struct jm_run_config *c, int argc, char **argv, int *i, jm_err *err);
 

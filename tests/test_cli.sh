@@ -31,6 +31,10 @@ expect 0 'none is chosen' list --kernels
 expect 5 'sse9' translate --to de x
 unset JM_CPU_ISA
 expect 2 'usage' list --cores
+for what in '' --json --kernels '--kernels --json'; do
+    "$bin" list $what >/dev/full 2>&1
+    [ $? -eq 4 ] || { echo "list $what: a full disk is not exit code 4"; failed=1; }
+done
 expect 0 'governor' doctor
 expect 0 '"state":' doctor --json
 expect 0 '^usage: joulemark doctor' doctor --help
@@ -42,8 +46,19 @@ expect 2 'xx' translate --to xx "Save the file"
 expect 2 'token' translate --to de "$(head -c 100000 /dev/zero | tr '\0' 'a')"
 expect 3 'no such file' translate --to de --model missing.gguf x
 expect 3 'not found' translate --to de --backend nosuch x
+for threads in -1 0 2x 18446744073709551617; do
+    expect 2 'threads .*: 1 to 65536 are wanted' translate --to de --threads $threads x
+done
+"$bin" translate --to de <"$dir" >"$dir/out" 2>&1 # a read that fails is no end of text
+[ $? -eq 4 ] && grep -q 'standard input: cannot read' "$dir/out" ||
+    { echo "a folder was translated:"; cat "$dir/out"; failed=1; }
 expect 2 'exclude' run --suite x.ini --threads 1
 expect 2 "did you mean 'threads'" run --thread 2
+expect 2 '--suite needs a value' run --suite
+expect 2 '--ab needs two values' run --ab "--batch 1"
+expect 2 '--seconds needs a value' roofline --roofs --seconds
+expect 2 "--progress is auto, json or none, not 'jsn'" run --progress jsn
+expect 2 'from 0 to 18446744073709551615, not' run --seed 18446744073709551616
 expect 2 "did you mean 'min-duration-s'" run --min_duration_s 2
 
 head -c 5000 "$(dirname "$0")/../workloads/data/tiny-mt-f16.gguf" >"$dir/cut.gguf"
@@ -53,6 +68,7 @@ expect 3 'twice.ini' run --suite "$dir/twice.ini" --results "$dir/r"
 : >"$dir/file"
 for command in $("$bin" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'); do
     expect 0 "^usage: joulemark $command" "$command" --help
+    expect 0 '^examples?:$' "$command" --help
 done
 expect 4 'not a folder' run --results "$dir/file" --no-plots
 if [ "$(id -u)" -ne 0 ]; then # root may write everywhere

@@ -16,6 +16,8 @@ expect 2 'are needed' synth --shape tiny-mt
 expect 2 'no format' synth --shape tiny-mt --format Q9 -o "$dir/x.gguf"
 expect 2 'no shape .huge.; use hy-mt' synth --shape huge --format Q8_0 -o "$dir/x.gguf"
 expect 2 'whole number' synth --shape tiny-mt --format Q8_0 -o "$dir/x.gguf" --seed -1
+expect 2 'whole number' synth --shape tiny-mt --format Q8_0 -o "$dir/x.gguf" --seed 18446744073709551616
+expect 2 'from 1 to 1024' synth --shape tiny-mt --format Q8_0 -o "$dir/x.gguf" --layers 0
 expect 4 'cannot write' synth --shape tiny-mt --format Q8_0 -o "$dir/nowhere/x.gguf"
 
 "$bin" synth --shape tiny-mt-L1 --format Q8_0 --seed 3 -o "$dir/a.gguf" || failed=1

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -106,6 +107,42 @@ static void test_damage(void)
     digit[2] = 'x';
     CU_ASSERT_EQUAL(read_text(text, len, &err), JM_EINPUT);
     free(text);
+}
+
+/* Runs that end at the same moment: no row of either is lost. */
+static void test_together(void)
+{
+    enum { WRITERS = 3, ROWS = 20 };
+    (void)remove(file);
+    fill();
+    for (int i = 0; i < WRITERS; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            int failed = 0;
+            for (int k = 0; k < ROWS; k++)
+                failed += jm_csv_append(file, &row, NULL) != JM_OK;
+            _exit(failed);
+        }
+        CU_ASSERT(pid > 0);
+    }
+    for (int i = 0, status; i < WRITERS; i++)
+        CU_ASSERT(wait(&status) > 0 && status == 0);
+    struct jm_record *rows;
+    size_t n;
+    CU_ASSERT_EQUAL(jm_csv_read(file, &rows, &n, NULL), JM_OK);
+    CU_ASSERT_EQUAL(n, WRITERS * ROWS);
+    free(rows);
+}
+
+/* As a spreadsheet saves it: a byte order mark, lines ended with CR LF. */
+static void test_spreadsheet(void)
+{
+    static const char saved[] = "\xef\xbb\xbf"
+                                "schema_version,run_id\r\n1,first\r\n";
+    jm_err err;
+    CU_ASSERT_EQUAL(read_text(saved, sizeof saved - 1, &err), JM_OK);
+    CU_ASSERT_EQUAL(read_text(saved, 2, &err), JM_EINPUT); /* no whole mark */
+    CU_ASSERT_EQUAL(read_text(saved, 3, &err), JM_EINPUT); /* no header */
 }
 
 /* A file of an older schema is read, and grows on under the new header. */
@@ -250,6 +287,8 @@ int main(void)
     CU_pSuite s = CU_add_suite("csv", NULL, NULL);
     CU_add_test(s, "round trip", test_round_trip);
     CU_add_test(s, "damage", test_damage);
+    CU_add_test(s, "together", test_together);
+    CU_add_test(s, "spreadsheet", test_spreadsheet);
     CU_add_test(s, "older", test_older);
     CU_add_test(s, "refused write", test_refused_write);
     CU_add_test(s, "documented", test_documented);

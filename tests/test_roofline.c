@@ -6,10 +6,13 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backends/cpu/peak.h"
 #include "backends/cpu/work.h"
 #include "backends/loader.h"
+#include "base/file.h"
+#include "harness/plot/roofline.h"
 #include "harness/roofline/spot.h"
 
 static bool close_to(double got, double want)
@@ -400,6 +403,43 @@ static void test_spots(void)
     CU_ASSERT_PTR_NULL(s.spot);
 }
 
+static size_t count(const char *text, const char *what)
+{
+    size_t n = 0;
+    for (const char *p = text; (p = strstr(p, what)); p++)
+        n++;
+    return n;
+}
+
+/* INT16 lies between the others and near both: the plot names it once, beside the first. */
+static void test_plot_labels(void)
+{
+    static const struct jm_roof near[] = {
+        { .kind = JM_ROOF_READ, .name = "memory", .threads = 1, .per_s = 12e9 },
+        { .kind = JM_ROOF_F32, .name = "FP32", .threads = 1, .per_s = 93e9 },
+        { .kind = JM_ROOF_I8, .name = "INT8", .threads = 1, .per_s = 177e9 },
+        { .kind = JM_ROOF_I16, .name = "INT16", .threads = 1, .per_s = 129e9 },
+    };
+    char dir[] = "/tmp/jm-test-roofline-XXXXXX", path[64];
+    struct jm_roofline *r = calloc(1, sizeof *r);
+    jm_map svg = { 0 };
+    CU_ASSERT_FATAL(r && mkdtemp(dir));
+    r->device.threads = 1;
+    memcpy(r->roof, near, sizeof near);
+    r->n_roofs = sizeof near / sizeof *near;
+    CU_ASSERT_EQUAL(jm_plot_roofline(r, dir, NULL, NULL), JM_OK);
+    (void)snprintf(path, sizeof path, "%s/roofline.svg", dir);
+    CU_ASSERT_EQUAL_FATAL(jm_map_open(path, &svg, NULL), JM_OK);
+    char *text = strndup((const char *)svg.data, svg.bytes);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+    CU_ASSERT_EQUAL(count(text, ">FP32 93, INT16 129 GOP/s<"), 1);
+    CU_ASSERT_EQUAL(count(text, ">INT8 177 GOP/s<"), 1);
+    free(text);
+    jm_map_close(&svg);
+    jm_remove_folder(dir);
+    free(r);
+}
+
 int main(void)
 {
     CU_initialize_registry();
@@ -413,6 +453,7 @@ int main(void)
     CU_add_test(s, "place", test_place);
     CU_add_test(s, "names", test_names);
     CU_add_test(s, "spots", test_spots);
+    CU_add_test(s, "labels of the plot", test_plot_labels);
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();

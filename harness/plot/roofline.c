@@ -121,18 +121,24 @@ static bool shares_label(const struct jm_roofline *r, size_t i, size_t k)
            fabs(log(a->per_s / b->per_s)) < 0.35;
 }
 
-/* "INT16 882, BF16 879", and the highest of them in 10^9 a second; "": an earlier one bears it. */
+/* The roof that bears roof k's name: the first near it that bears its own. Nearness alone names a
+ * roof that lies between two others with both. */
+static size_t bearer(const struct jm_roofline *r, size_t k)
+{
+    for (size_t i = 0; i < k; i++)
+        if (shares_label(r, i, k) && bearer(r, i) == i)
+            return i;
+    return k;
+}
+
+/* "INT16 882, BF16 879", and the highest of them in 10^9 a second; "": another one bears it. */
 static double roof_label(const struct jm_roofline *r, size_t i, char out[160])
 {
     double most = 0;
     out[0] = '\0';
-    for (size_t k = 0; k < r->n_roofs; k++) {
-        if (!shares_label(r, i, k))
+    for (size_t k = i; k < r->n_roofs; k++) {
+        if (!shown(r, &r->roof[k]) || bearer(r, k) != i)
             continue;
-        if (k < i) {
-            out[0] = '\0';
-            return 0;
-        }
         size_t n = strlen(out);
         double v = r->roof[k].per_s * 1e-9;
         snprintf(out + n, 160 - n, v < 100 ? "%s%s %.3g" : "%s%s %.0f", n ? ", " : "",

@@ -82,8 +82,8 @@ jm_status jm_table_read(const char *path, struct jm_table *t, jm_err *err)
         jm_map_close(&map);
         return jm_fail(err, JM_ENOMEM, "%s: out of memory", path);
     }
-    bool ok =
-        map.bytes == 0 || csv_parse(&p, map.data, map.bytes, on_field, on_row, t) == map.bytes;
+    size_t mark = jm_csv_mark(&map), left = map.bytes - mark;
+    bool ok = left == 0 || csv_parse(&p, map.data + mark, left, on_field, on_row, t) == left;
     ok = ok && csv_fini(&p, on_field, on_row, t) == 0;
     if (t->failed)
         st = jm_fail(err, JM_ENOMEM, "%s: out of memory", path);

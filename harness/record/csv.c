@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 
@@ -210,6 +211,11 @@ static int no_space(unsigned char c)
     return 0; /* RFC 4180: spaces belong to a field */
 }
 
+size_t jm_csv_mark(const jm_map *map)
+{
+    return map->bytes >= 3 && memcmp(map->data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 static void parse(struct reader *r, const jm_map *map)
 {
     struct csv_parser p;
@@ -218,7 +224,8 @@ static void parse(struct reader *r, const jm_map *map)
         return;
     }
     csv_set_space_func(&p, no_space);
-    size_t done = csv_parse(&p, map->data, map->bytes, on_field, on_row, r);
+    size_t mark = jm_csv_mark(map);
+    size_t done = mark + csv_parse(&p, map->data + mark, map->bytes - mark, on_field, on_row, r);
     if ((done != map->bytes || csv_fini(&p, on_field, on_row, r) != 0) && r->st == JM_OK)
         r->st = jm_fail(r->err, csv_error(&p) == CSV_ENOMEM ? JM_ENOMEM : JM_EINPUT,
                         "%s: row %zu: not valid CSV: %s", r->path, r->line,
@@ -301,7 +308,7 @@ jm_status jm_csv_write(const char *path, const struct jm_record *rows, size_t n,
     return jm_writer_commit(&w, err);
 }
 
-jm_status jm_csv_append(const char *path, const struct jm_record *row, jm_err *err)
+static jm_status append(const char *path, const struct jm_record *row, jm_err *err)
 {
     struct jm_record *rows;
     size_t n;
@@ -319,5 +326,14 @@ jm_status jm_csv_append(const char *path, const struct jm_record *row, jm_err *e
     all[n] = *row;
     st = jm_csv_write(path, all, n + 1, err);
     free(all);
+    return st;
+}
+
+jm_status jm_csv_append(const char *path, const struct jm_record *row, jm_err *err)
+{
+    int lock = jm_lock_beside(path);
+    jm_status st = append(path, row, err);
+    if (lock >= 0)
+        close(lock);
     return st;
 }
