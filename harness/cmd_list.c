@@ -24,7 +24,7 @@ static const char usage[] =
     "With --kernels: the kernel sets of each backend, the best first, which "
     "is chosen here or\n"
     "what the others lack, and how each does each operation. JM_CPU_ISA=NAME "
-    "forces one.\n\n"
+    "forces one where --isa does not.\n\n"
     "examples:\n"
     "  joulemark list\n"
     "  joulemark list --kernels\n"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* joulemark: picks the subcommand. */
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,6 +48,18 @@ static void help(FILE *out)
           out);
 }
 
+/* The exit code, unless what was printed did not arrive and nobody has said so. */
+static int printed(int code)
+{
+    errno = 0;
+    bool lost = fflush(stdout) != 0 || ferror(stdout);
+    if (!lost || code != JM_EXIT_OK)
+        return code;
+    fprintf(stderr, "joulemark: standard output: cannot write: %s\n",
+            strerror(errno ? errno : EIO));
+    return JM_EXIT_SYSTEM;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -55,13 +69,13 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         help(stdout);
-        return JM_EXIT_OK;
+        return printed(JM_EXIT_OK);
     }
     const struct command *near = NULL;
     size_t least = 4; /* farther is no near miss */
     for (int i = 0; i < N_COMMANDS; i++) {
         if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+            return printed(commands[i].run(argc - 1, argv + 1));
         size_t d = jm_edit_distance(argv[1], commands[i].name);
         if (d < least) {
             least = d;
@@ -69,7 +83,7 @@ int main(int argc, char **argv)
         }
     }
     if (strcmp(argv[1], "--version") == 0)
-        return jm_cmd_version(1, argv);
+        return printed(jm_cmd_version(1, argv));
     fprintf(stderr, "joulemark: no command '%.40s';", argv[1]);
     if (near)
         fprintf(stderr, " did you mean '%s'?", near->name);

@@ -31,9 +31,9 @@ expect 0 'none is chosen' list --kernels
 expect 5 'sse9' translate --to de x
 unset JM_CPU_ISA
 expect 2 'usage' list --cores
-for what in '' --json --kernels '--kernels --json'; do
-    "$bin" list $what >/dev/full 2>&1
-    [ $? -eq 4 ] || { echo "list $what: a full disk is not exit code 4"; failed=1; }
+for what in --help 'run --help' version list 'list --json' 'list --kernels' 'list --kernels --json'; do
+    "$bin" $what >/dev/full 2>&1
+    [ $? -eq 4 ] || { echo "$what: a full disk is not exit code 4"; failed=1; }
 done
 expect 0 'governor' doctor
 expect 0 '"state":' doctor --json
