@@ -68,9 +68,8 @@ INLINE float one_kv(const void *kv, size_t at, const enum kv_form form)
  * `bytes` each; i: the step. */
 INLINE void ask_line(const void *at, size_t i, const size_t bytes)
 {
-    enum { LINE_BYTES = 64 };
-    if (bytes >= LINE_BYTES || i * bytes % LINE_BYTES == 0) {
-        for (size_t b = 0; b < bytes; b += LINE_BYTES)
+    if (bytes >= LINE || i * bytes % LINE == 0) {
+        for (size_t b = 0; b < bytes; b += LINE)
             _mm_prefetch((const char *)at + i * bytes + b, _MM_HINT_T0);
     }
 }

@@ -13,6 +13,7 @@ enum {
     FLOAT_SLICE = JM_SLICE,        /* inputs laid out at a time */
     FLOAT_ROWS = JM_SLICE_SCRATCH, /* of so many rows: they fill jm_linear_scratch */
     FLOAT_TILE = 6,                /* rows of a tile, by two groups: twelve sums */
+    FLOAT_AHEAD = 512,             /* bytes of each of eight groups that one row reads */
 };
 
 /* A slice of the inputs of some rows. */
@@ -47,6 +48,20 @@ INLINE __m256 float_weights(const uint8_t *p, const int half)
                 : _mm256_loadu_ps((const float *)(const void *)p);
 }
 
+/* Weights that will be wanted: one row reads each only once, and asks for what comes later in its
+ * groups; of several rows the first tile would wait, and all ask for the next groups. A line is
+ * asked for when input k is the first that it holds. */
+INLINE void ask_float(const struct jm_packed *w, const uint8_t *p, size_t k, const int R,
+                      const int G, const size_t bytes)
+{
+    const size_t ahead = R == 1 ? FLOAT_AHEAD : (size_t)G * w->group_bytes;
+    if (k * bytes % LINE != 0)
+        return;
+#pragma GCC unroll 8
+    for (int j = 0; j < G; j++)
+        _mm_prefetch((const char *)p + (size_t)j * w->group_bytes + k * bytes + ahead, _MM_HINT_T0);
+}
+
 /* R rows from r on by G groups from g on. */
 INLINE void tile_float(const struct jm_packed *w, const struct float_slice *s, uint32_t r,
                        uint32_t g, const int R, const int G, const int half)
@@ -64,6 +79,7 @@ INLINE void tile_float(const struct jm_packed *w, const struct float_slice *s, u
 #pragma GCC unroll 2
     for (size_t k = 0; k < s->to - s->from; k++) {
         __m256 v[8];
+        ask_float(w, p, k, R, G, LANES * each);
 #pragma GCC unroll 8
         for (int j = 0; j < G; j++)
             v[j] = float_weights(p + (size_t)j * w->group_bytes + k * LANES * each, half);

@@ -12,7 +12,6 @@
 #include "backends/cpu/avx2/levels.h"
 
 enum {
-    LINE = 64,
     SIDE = 4,    /* groups, or two of them by two rows */
     AHEAD = 384, /* bytes of each of SIDE streams: a core waits for 24 lines at most */
     FEW_ROWS = 3,

@@ -82,7 +82,11 @@ struct piece {
     bool goes_on; /* sums do with what is in y */
     float *y;     /* of the first row and output */
     size_t ldy;
-    size_t left[PAIR]; /* outputs from each group's first one on; 0: the group is not there */
+    size_t left[PAIR];     /* outputs from each group's first one on; 0: the group is not there */
+    const char *ask[PAIR]; /* what will be wanted next */
+    uint32_t ask_pace;     /* of each: lines a block, in PACE-ths */
 };
+
+enum { PACE = 256 };
 
 #endif

@@ -119,13 +119,26 @@ INLINE void block_plain(__m256i *total, const uint8_t *const at[PAIR], const uin
         total[i] = is_wide(kind) ? total[i] : widened(total[i]);
 }
 
+/* At an even pace, for a core waits for few lines at a time. due: PACE-ths of a line. */
+INLINE void ask_block(const struct piece *p, uint32_t *due, size_t *at)
+{
+    for (*due += p->ask_pace; *due >= PACE; *due -= PACE, *at += LINE) {
+#pragma GCC unroll 2
+        for (int j = 0; j < PAIR; j++)
+            _mm_prefetch(p->ask[j] + *at, _MM_HINT_T0);
+    }
+}
+
 INLINE void multiply(const struct piece *p, const int R, const enum jm_pack_kind kind,
                      const bool packed)
 {
     const uint8_t *at[PAIR] = { p->levels[0], p->levels[1] }, *scale = p->scales, *x = p->acts;
+    uint32_t due = 0;
+    size_t asked = 0;
     __m256 sum[TILE * PAIR];
     load_sums(p, sum, R);
     for (uint32_t b = 0; b < p->blocks; b++) {
+        ask_block(p, &due, &asked);
         const uint8_t *d = x + act_bytes(kind) - FOUR;
         __m256i total[TILE * PAIR];
         if (kind == JM_PACK_Q6K)

@@ -60,24 +60,25 @@ INLINE void place_panel(const struct work *k, uint32_t g, struct slice s, struct
     p->scales = k->scales;
 }
 
-/* Asks for part i of n of what the panel after group g's reads, the last one's being the first of
- * the next slice: of each group so few bytes follow each other that processors notice too late. */
-INLINE void ask_next(const struct work *k, uint32_t g, struct slice s, size_t i, size_t n,
-                     const enum jm_pack_kind kind)
+/* Part i of n of what the panel after group g's reads will be asked for, the last one's being the
+ * first of the next slice: of each group so few bytes follow each other that processors notice too
+ * late. Of scales, which are few, now. */
+INLINE void ask_next(const struct work *k, struct piece *p, uint32_t g, struct slice s, size_t i,
+                     size_t n, const enum jm_pack_kind kind)
 {
     const bool last = g + PAIR >= k->g1;
-    const uint32_t at = last ? k->g0 : g + PAIR, from = last ? s.from + s.cols : s.from;
-    const size_t lines = s.cols / BLOCK * packed_bytes(kind) / LINE,
-                 scales = s.cols / BLOCK * packed_scale_bytes(kind) / (SUPER / BLOCK) / LINE;
-    for (uint32_t j = at; j < at + PAIR && j < k->g1; j++) {
-        const char *group = (const char *)k->w->data + j * k->w->group_bytes;
-        const char *levels = group + from / BLOCK * packed_bytes(kind),
+    const uint32_t next = last ? k->g0 : g + PAIR, from = last ? s.from + s.cols : s.from;
+    const size_t lines = p->blocks * packed_bytes(kind) / LINE, first = lines * i / n,
+                 scales = p->blocks * packed_scale_bytes(kind) / (SUPER / BLOCK) / LINE;
+    for (uint32_t j = 0; j < PAIR; j++) {
+        const char *group = (const char *)k->w->data +
+                            (next + j < k->g1 ? next + j : next) * k->w->group_bytes,
                    *scale = group + k->w->scales + from / SUPER * packed_scale_bytes(kind);
-        for (size_t l = lines * i / n; l < lines * (i + 1) / n; l++)
-            _mm_prefetch(levels + l * LINE, _MM_HINT_T0);
+        p->ask[j] = group + from / BLOCK * packed_bytes(kind) + first * LINE;
         for (size_t l = scales * i / n; l < scales * (i + 1) / n; l++)
             _mm_prefetch(scale + l * LINE, _MM_HINT_T0);
     }
+    p->ask_pace = (uint32_t)((lines * (i + 1) / n - first) * PACE / p->blocks);
 }
 
 /* Tiles [t0, t1) by all panels of a slice. */
@@ -95,7 +96,7 @@ INLINE void run_slice(const struct work *k, size_t t0, size_t t1, struct slice s
         for (size_t t = t0; t < t1; t++, p.acts += tile_bytes) {
             const size_t row = first_row(k, t), rows = first_row(k, t + 1) - row;
             p.y = k->y + row * k->ldy + (size_t)g * LANES;
-            ask_next(k, g, s, t - t0, t1 - t0, kind);
+            ask_next(k, &p, g, s, t - t0, t1 - t0, kind);
             if (k->packed && kind != JM_PACK_STQ_PAIRS)
                 multiply_rows(&p, rows, kind, true);
             else
