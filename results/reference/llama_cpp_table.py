@@ -388,9 +388,10 @@ def main():
     p = argparse.ArgumentParser(description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("raw", type=pathlib.Path, help="the file that llama_cpp.py wrote")
-    p.add_argument("--out", type=pathlib.Path, default=HERE, metavar="DIR",
-                   help="where table, page and plots go (beside this program)")
+    p.add_argument("--out", type=pathlib.Path, metavar="DIR",
+                   help="where table, page and plots go (beside raw)")
     args = p.parse_args()
+    args.out = args.out or args.raw.parent
     try:
         raw = Raw(args.raw)
         rows = make_rows(raw)
