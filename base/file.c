@@ -154,12 +154,18 @@ int jm_lock_beside(const char *path)
     char *dir = folder_of(path);
     int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     free(dir);
-    while (fd >= 0 && flock(fd, LOCK_EX) != 0)
+    while (fd >= 0 && flock(fd, LOCK_EX) != 0) {
         if (errno != EINTR) {
             close(fd);
             fd = -1;
         }
+    }
     return fd;
+}
+
+size_t jm_byte_order_mark(const void *text, size_t bytes)
+{
+    return bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
 }
 
 jm_status jm_writer_commit(jm_writer *w, jm_err *err)

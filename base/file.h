@@ -44,6 +44,9 @@ void jm_writer_abort(jm_writer *w);
  * close unlocks; -1 where there is no folder, or its file system does not lock folders. */
 int jm_lock_beside(const char *path);
 
+/* Bytes of the byte order mark that spreadsheets write before a text of UTF-8: 3 or 0. */
+size_t jm_byte_order_mark(const void *text, size_t bytes);
+
 /* Whole small text in one call, with the same guarantee. */
 jm_status jm_write_file(const char *path, const void *data, size_t bytes, jm_err *err);
 

@@ -152,10 +152,8 @@ static void on_row(int end, void *user)
 static jm_status parse(struct reader *r, const char *data, size_t bytes)
 {
     struct csv_parser p;
-    size_t at = 0;
+    size_t at = jm_byte_order_mark(data, bytes); /* as spreadsheets write it */
 
-    if (bytes >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0)
-        at = 3; /* a byte order mark, as spreadsheets write */
     if (csv_init(&p, CSV_STRICT | CSV_STRICT_FINI | CSV_APPEND_NULL) != 0)
         return jm_fail(r->err, JM_ENOMEM, "%s: out of memory", r->path);
     while (at < bytes && r->st == JM_OK) {

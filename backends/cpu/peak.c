@@ -57,7 +57,8 @@ static uint64_t read_ahead(const struct job *j, const char *p)
     return sum;
 }
 
-/* Streams lie an odd number of strides apart: else all would share the same few lines of a cache.
+/* Of what is far larger than STREAMS strides. They lie an odd number of strides apart: else all
+ * would share the same few lines of a cache.
  */
 static uint64_t read_streams(const struct job *j, const char *p)
 {
@@ -213,13 +214,26 @@ static size_t inner_levels(struct field *f, const struct jm_cpu_peaks *k, hwloc_
     return next < f->apart ? next : f->apart;
 }
 
-/* Sets that double until twice as much is read as fast, far from the caches' rate; that is memory,
- * which others use too, so it is read a few times more. told: bytes of a
- * last level behind the L2 that each thread has by the system's word; 0: there is none. */
+/* Memory is what others use too: it is read again, and the best counts. */
+static void read_more(struct field *f, const struct jm_cpu_peaks *k, size_t bytes, double *rate,
+                      enum way *way)
+{
+    enum { AGAIN = 2 };
+    for (int i = 0; i < AGAIN; i++) {
+        enum way now;
+        double more = read_rate(f, k, bytes, true, &now);
+        if (more > *rate)
+            *rate = more, *way = now;
+    }
+}
+
+/* Sets that double until twice as much is read as fast, far from the caches' rate: memory. told:
+ * bytes of a last level behind the L2 that each thread has by the system's word; 0: there is none.
+ */
 static void outer_levels(struct field *f, const struct jm_cpu_peaks *k, size_t from, size_t told,
                          struct jm_roof *out, uint32_t *n)
 {
-    enum { MOST = 40, AGAIN = 2 };
+    enum { MOST = 40 };
     uint32_t threads = jm_team_size(f->team), m = 0;
     double rate[MOST];
     enum way way[MOST];
@@ -235,12 +249,7 @@ static void outer_levels(struct field *f, const struct jm_cpu_peaks *k, size_t f
         if (level && bytes >= LEAST / threads && bytes / FAR >= cached)
             break;
     }
-    for (int i = 0; i < AGAIN; i++) {
-        enum way now;
-        double more = read_rate(f, k, size[m - 1], true, &now);
-        if (more > rate[m - 1])
-            rate[m - 1] = more, way[m - 1] = now;
-    }
+    read_more(f, k, size[m - 1], &rate[m - 1], &way[m - 1]);
     double memory = rate[m - 1], edge = sqrt(rate[0] * memory);
     uint32_t held = 0;
     while (held + 1 < m && rate[held + 1] >= edge)

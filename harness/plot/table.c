@@ -82,7 +82,7 @@ jm_status jm_table_read(const char *path, struct jm_table *t, jm_err *err)
         jm_map_close(&map);
         return jm_fail(err, JM_ENOMEM, "%s: out of memory", path);
     }
-    size_t mark = jm_csv_mark(&map), left = map.bytes - mark;
+    size_t mark = jm_byte_order_mark(map.data, map.bytes), left = map.bytes - mark;
     bool ok = left == 0 || csv_parse(&p, map.data + mark, left, on_field, on_row, t) == left;
     ok = ok && csv_fini(&p, on_field, on_row, t) == 0;
     if (t->failed)

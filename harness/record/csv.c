@@ -211,11 +211,6 @@ static int no_space(unsigned char c)
     return 0; /* RFC 4180: spaces belong to a field */
 }
 
-size_t jm_csv_mark(const jm_map *map)
-{
-    return map->bytes >= 3 && memcmp(map->data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-}
-
 static void parse(struct reader *r, const jm_map *map)
 {
     struct csv_parser p;
@@ -224,7 +219,7 @@ static void parse(struct reader *r, const jm_map *map)
         return;
     }
     csv_set_space_func(&p, no_space);
-    size_t mark = jm_csv_mark(map);
+    size_t mark = jm_byte_order_mark(map->data, map->bytes);
     size_t done = mark + csv_parse(&p, map->data + mark, map->bytes - mark, on_field, on_row, r);
     if ((done != map->bytes || csv_fini(&p, on_field, on_row, r) != 0) && r->st == JM_OK)
         r->st = jm_fail(r->err, csv_error(&p) == CSV_ENOMEM ? JM_ENOMEM : JM_EINPUT,

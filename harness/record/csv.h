@@ -5,12 +5,8 @@
 
 #include <stddef.h>
 
-#include "base/file.h"
 #include "base/status.h"
 #include "harness/record/columns.h"
-
-/* Bytes of the byte order mark that a spreadsheet writes before the header: 3 or 0. */
-size_t jm_csv_mark(const jm_map *map);
 
 /* Reads all rows. The header must name every column once, in any order. *rows is the caller's to
  * free (NULL when there are none). JM_ENOTFOUND, JM_EIO; JM_EINPUT: damaged, or over a limit

@@ -66,7 +66,7 @@ INLINE float one_kv(const void *kv, size_t at, const enum kv_form form)
  * are asked for, and in weigh() keys of the next, each line once and at an even pace, for a core
  * waits for few at a time. A picture's were just written. at: of the first of n steps that read
  * `bytes` each; i: the step. */
-INLINE void ask_line(const void *at, size_t i, const size_t bytes)
+INLINE void ask_step(const void *at, size_t i, const size_t bytes)
 {
     if (bytes >= LINE || i * bytes % LINE == 0) {
         for (size_t b = 0; b < bytes; b += LINE)
@@ -91,7 +91,7 @@ INLINE void score_float(const float *q, const void *k, const void *v, uint32_t p
             x[w] = load_kv(k, row + (size_t)w % 2 * LANES, form);
         }
         if (form == KV_F16)
-            ask_line((const uint16_t *)v + (size_t)p * dim, i,
+            ask_step((const uint16_t *)v + (size_t)p * dim, i,
                      (size_t)W * LANES * sizeof(uint16_t));
 #pragma GCC unroll 6
         for (int h = 0; h < H; h++) {
@@ -126,7 +126,7 @@ INLINE void score_levels(const float *q, const int8_t *k, const int8_t *v, uint3
     for (int i = 0; i < H * W; i++)
         sum[i] = _mm256_setzero_ps();
     for (size_t four = 0; four < BLOCK; four += 4, k += 4 * KEY_BLOCK) {
-        ask_line(v, four / 4, (size_t)W * 4 * LANES);
+        ask_step(v, four / 4, (size_t)W * 4 * LANES);
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
             __m256 x[8];
@@ -211,7 +211,7 @@ INLINE void weigh(const struct block *b, uint32_t dim, uint32_t at, const float 
         for (int w = 0; w < W; w++)
             x[w] = load_kv(b->v, p * dim + at + (size_t)w * LANES, form);
         if (form != KV_F32)
-            ask_line(next, p, (size_t)W * LANES * kv_bytes(form));
+            ask_step(next, p, (size_t)W * LANES * kv_bytes(form));
 #pragma GCC unroll 6
         for (int h = 0; h < H; h++) {
             const __m256 e = _mm256_set1_ps(s[(size_t)h * KEYS + p]);

@@ -62,7 +62,8 @@ INLINE void place_panel(const struct work *k, uint32_t g, struct slice s, struct
 
 /* Part i of n of what the panel after group g's reads will be asked for, the last one's being the
  * first of the next slice: of each group so few bytes follow each other that processors notice too
- * late. Of scales, which are few, now. */
+ * late. Behind the last slice lie scales: nothing that is wanted, and no harm. Of scales, which are
+ * few, now. */
 INLINE void ask_next(const struct work *k, struct piece *p, uint32_t g, struct slice s, size_t i,
                      size_t n, const enum jm_pack_kind kind)
 {
@@ -78,7 +79,7 @@ INLINE void ask_next(const struct work *k, struct piece *p, uint32_t g, struct s
         for (size_t l = scales * i / n; l < scales * (i + 1) / n; l++)
             _mm_prefetch(scale + l * LINE, _MM_HINT_T0);
     }
-    p->ask_pace = (uint32_t)((lines * (i + 1) / n - first) * PACE / p->blocks);
+    p->ask_pace = (uint32_t)(((lines * (i + 1) / n - first) * PACE + p->blocks - 1) / p->blocks);
 }
 
 /* Tiles [t0, t1) by all panels of a slice. */
