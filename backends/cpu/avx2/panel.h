@@ -35,11 +35,11 @@ INLINE int steps_of(const enum jm_pack_kind kind)
 
 /* Bytes of a block of 32 inputs:
  *   levels as they are packed, of one group;
- *   levels of a panel, [PAIR][steps][8] words: u8 [4], wide s16 [2];
+ *   levels of a panel, [PAIR][steps][8] words: u8 [4];
  *   scales of a panel, f32 [PAIR][8] that levels are multiplied with,
  *     of Q4K f32 [PAIR][8] that are taken off, of Q6K [2][PAIR] factors for 16 inputs each;
  *   activations of a tile, [steps][TILE] words, then what sums begin with [TILE] (Q6K: two, of 16
- *     inputs each; wide: none; Q4K: f32 dsum instead), then scales f32 [TILE]. */
+ *     inputs each; Q4K: f32 dsum instead), then scales f32 [TILE]. */
 INLINE size_t packed_bytes(const enum jm_pack_kind kind)
 {
     const size_t quarter_bits = kind == JM_PACK_Q8          ? 32
@@ -70,9 +70,7 @@ INLINE size_t scale_bytes(const enum jm_pack_kind kind)
 
 INLINE size_t act_bytes(const enum jm_pack_kind kind)
 {
-    return (size_t)FOUR * ((size_t)steps_of(kind) + (is_wide(kind)         ? 1
-                                                     : kind == JM_PACK_Q6K ? 3
-                                                                           : 2));
+    return (size_t)FOUR * ((size_t)steps_of(kind) + (kind == JM_PACK_Q6K ? 3 : 2));
 }
 
 /* A tile by a panel, for a slice. */

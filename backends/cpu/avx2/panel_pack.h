@@ -11,20 +11,16 @@ INLINE void put(uint8_t *p, __m256i v)
     _mm256_storeu_si256((__m256i *)(void *)p, v);
 }
 
-/* Of each 32 bits, bytes 0 and 2, or 1 and 3, as s16. */
-INLINE __m256i wide_half(__m256i v, const int odd)
-{
-    return _mm256_srai_epi16(odd ? v : _mm256_slli_epi16(v, 8), 8);
-}
-
 /* ---- weights ---- */
 
-/* Step i of a packed block as a tile takes it. */
+/* Step i of a packed block as a tile takes it. Of wide ones the even step is a load, but for the
+ * sign of bytes 1 and 3, and the odd one a shift: see lay_wide. */
 INLINE __m256i step_levels(const uint8_t *p, const int i, const enum jm_pack_kind kind)
 {
     if (!is_wide(kind))
         return levels(p, i, kind);
-    return wide_half(_mm256_xor_si256(load(p + i / 2 * 32), _mm256_set1_epi8((char)0x80)), i % 2);
+    const __m256i w = _mm256_xor_si256(load(p + i / 2 * 32), _mm256_set1_epi16((int16_t)0x8000));
+    return i % 2 ? _mm256_srai_epi16(w, 8) : w;
 }
 
 INLINE void unpack_levels(const uint8_t *p, uint8_t *to, uint32_t blocks,
@@ -106,6 +102,35 @@ INLINE void put_start(uint8_t *p, __m128i sums, const enum jm_pack_kind kind)
     _mm_storeu_si128((__m128i *)(void *)p, start_of(sums, _mm_set1_epi16((int16_t)-offset)));
 }
 
+/* m: words of a block as transpose leaves them. */
+INLINE void lay_words(uint8_t *out, const __m256i m[4])
+{
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++)
+        put(out + 2 * j * FOUR, m[j]);
+}
+
+/* Wide levels are not taken apart. A word's are a, b as s16 256 b + a, with b signed and a + 128 in
+ * its place, and b alone; its inputs are p and q. Then
+ *   (256 b + a + 128) p + b (q - 256 p) - 128 p = a p + b q,
+ * where |q - 256 p| <= 257 * 127 < 2^15. */
+INLINE void lay_wide(uint8_t *out, const __m256i m[4])
+{
+    __m256i sum = _mm256_setzero_si256();
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        const __m256i p256 = _mm256_slli_epi16(m[j], 8), p = _mm256_srai_epi16(p256, 8),
+                      q = _mm256_sub_epi16(_mm256_srai_epi16(m[j], 8), p256);
+        put(out + 4 * j * FOUR, _mm256_permute2x128_si256(p, q, 0x20));
+        put(out + (4 * j + 2) * FOUR, _mm256_permute2x128_si256(p, q, 0x31));
+        sum = _mm256_add_epi16(sum, p);
+    }
+    const __m128i all =
+        _mm_add_epi16(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+    _mm_storeu_si128((__m128i *)(void *)(out + 16 * FOUR),
+                     _mm_madd_epi16(all, _mm_set1_epi16(-128)));
+}
+
 /* A tile's activations of a slice; rows that it does not have are copies of its last one. */
 INLINE void lay_tile(uint8_t *out, const struct jm_acts *x, size_t row, size_t rows, struct slice s,
                      const enum jm_pack_kind kind)
@@ -122,16 +147,10 @@ INLINE void lay_tile(uint8_t *out, const struct jm_acts *x, size_t row, size_t r
         uint8_t *start = out + FOUR * steps_of(kind), *d = out + act_bytes(kind) - FOUR;
         __m256i m[4];
         transpose(q, (size_t)b * BLOCK, m);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) {
-            const __m256i even = wide_half(m[j], 0), odd = wide_half(m[j], 1);
-            if (is_wide(kind)) {
-                put(out + 4 * j * FOUR, _mm256_permute2x128_si256(even, odd, 0x20));
-                put(out + (4 * j + 2) * FOUR, _mm256_permute2x128_si256(even, odd, 0x31));
-            } else {
-                put(out + 2 * j * FOUR, m[j]);
-            }
-        }
+        if (is_wide(kind))
+            lay_wide(out, m);
+        else
+            lay_words(out, m);
         if (kind == JM_PACK_Q6K) {
             put_start(start, sums_of(m[0], m[1]), kind);
             put_start(start + FOUR, sums_of(m[2], m[3]), kind);

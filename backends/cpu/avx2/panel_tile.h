@@ -111,8 +111,7 @@ INLINE void block_q6k(__m256i *total, const uint8_t *const at[PAIR], const uint8
 INLINE void block_plain(__m256i *total, const uint8_t *const at[PAIR], const uint8_t *x,
                         const int R, const enum jm_pack_kind kind, const bool packed)
 {
-    const bool starts = !is_wide(kind) && kind != JM_PACK_Q4K;
-    begin(total, starts ? x + 8 * FOUR : NULL, R);
+    begin(total, kind != JM_PACK_Q4K ? x + steps_of(kind) * FOUR : NULL, R);
     dot_panel(total, at, x, 0, steps_of(kind), R, kind, packed);
 #pragma GCC unroll 8
     for (int i = 0; i < R * PAIR; i++)

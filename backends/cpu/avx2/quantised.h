@@ -19,7 +19,9 @@ struct work {
     uint8_t *levels, *scales, *acts;
 };
 
-enum { SUPER = 256, SLICE = 512, FEW_TILES = 4 };
+/* A panel of four bits, unpacked, is 16 KB of a slice. Shorter slices would read and write all sums
+ * more often. */
+enum { SUPER = 256, SLICE = 1024, FEW_TILES = 4 };
 
 /* Tiles as even as they can be: 9 rows are not 4, 4 and 1 but 3, 3 and 3. */
 INLINE size_t first_row(const struct work *k, size_t t)
@@ -82,6 +84,15 @@ INLINE void ask_next(const struct work *k, struct piece *p, uint32_t g, struct s
     p->ask_pace = (uint32_t)(((lines * (i + 1) / n - first) * PACE + p->blocks - 1) / p->blocks);
 }
 
+/* Asks for the sums that tile t of the panel at group g goes on with or writes, a line of each row:
+ * rows lie far apart, where no processor looks ahead, and a linear's result may be larger than its
+ * caches. */
+INLINE void ask_sums(const struct work *k, size_t t, uint32_t g)
+{
+    for (size_t r = first_row(k, t); r < first_row(k, t + 1); r++)
+        _mm_prefetch((const char *)(k->y + r * k->ldy + (size_t)g * LANES), _MM_HINT_T0);
+}
+
 /* Tiles [t0, t1) by all panels of a slice. */
 INLINE void run_slice(const struct work *k, size_t t0, size_t t1, struct slice s,
                       const enum jm_pack_kind kind)
@@ -98,6 +109,10 @@ INLINE void run_slice(const struct work *k, size_t t0, size_t t1, struct slice s
             const size_t row = first_row(k, t), rows = first_row(k, t + 1) - row;
             p.y = k->y + row * k->ldy + (size_t)g * LANES;
             ask_next(k, &p, g, s, t - t0, t1 - t0, kind);
+            if (t + 1 < t1)
+                ask_sums(k, t + 1, g);
+            else if (g + PAIR < k->g1)
+                ask_sums(k, t0, g + PAIR);
             if (k->packed && kind != JM_PACK_STQ_PAIRS)
                 multiply_rows(&p, rows, kind, true);
             else
@@ -141,7 +156,8 @@ INLINE void linear_quantised(const struct jm_packed *w, const struct jm_acts *x,
                  all = (jm_linear_scratch(x->cols) - JM_SCRATCH_ALIGN) * sizeof *scratch;
     struct work k = { .w = w, .x = x, .y = y, .ldy = ldy, .g0 = g0, .g1 = g1, .rows = n_rows };
     k.tiles = (n_rows + TILE - 1) / TILE;
-    k.packed = k.tiles <= FEW_TILES && kind != JM_PACK_STQ_PAIRS;
+    /* Q8 is taken as it is: by step_levels, or by VPDPBUSD. */
+    k.packed = kind == JM_PACK_Q8 || (k.tiles <= FEW_TILES && kind != JM_PACK_STQ_PAIRS);
     k.levels = align(scratch);
     k.scales = k.levels + levels;
     k.acts = k.scales + scales;
