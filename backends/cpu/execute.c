@@ -331,14 +331,12 @@ static void append(const jm_plan *p, const struct jm_step *s, size_t head, uint3
     memcpy((float *)s->v_cache + v_at, v, dim * sizeof *v);
 }
 
-/* Keys and values of a task to come, so that they arrive while another is worked on: those of many
- * sequences do not stay in the cache next to the core. */
-static void prefetch(const void *k, const void *v, size_t bytes)
+/* Compilers leave out calls of a function that does nothing else: to them it has no effect. */
+static void prefetch(const void *at, size_t bytes)
 {
-    for (size_t i = 0; i < bytes; i += 64) {
-        __builtin_prefetch((const char *)k + i, 0, 2);
-        __builtin_prefetch((const char *)v + i, 0, 2);
-    }
+    __asm__ volatile("" ::: "memory");
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch((const char *)at + i);
 }
 
 /* Where the keys and values of a head begin in the caches: row r of the batch, head h. */
@@ -347,14 +345,21 @@ static size_t head_at(const jm_plan *p, const struct jm_node *n, uint32_t r, uin
     return ((size_t)p->batch->slot[r] * n->n_kv_heads + h) * p->head_positions * n->head_dim;
 }
 
+/* Keys and values of a task to come, so that they arrive while another is worked on: those of many
+ * sequences do not stay in the cache next to the core. Keys of a block lie among each other. */
 static void prefetch_head(const jm_plan *p, const struct jm_step *s, size_t at, uint32_t seen)
 {
-    size_t each = jm_cpu_kv_bytes(p), n = (size_t)seen * s->node.head_dim;
-    if (n * each > PREFETCH_BYTES)
+    size_t each = jm_cpu_kv_bytes(p), block = p->dev->kernels->k_block,
+           v = (size_t)seen * s->node.head_dim,
+           k = (seen + block - 1) / block * block * s->node.head_dim;
+    if (v * each > PREFETCH_BYTES)
         return;
-    prefetch((const char *)s->k_cache + at * each, (const char *)s->v_cache + at * each, n * each);
-    if (p->lim.kv_format == JM_Q8_0)
-        prefetch(s->k_scale + at / BLOCK, s->v_scale + at / BLOCK, n / BLOCK * sizeof *s->k_scale);
+    prefetch((const char *)s->k_cache + at * each, k * each);
+    prefetch((const char *)s->v_cache + at * each, v * each);
+    if (p->lim.kv_format == JM_Q8_0) {
+        prefetch(s->k_scale + at / BLOCK, k / BLOCK * sizeof *s->k_scale);
+        prefetch(s->v_scale + at / BLOCK, v / BLOCK * sizeof *s->v_scale);
+    }
 }
 
 /* The query heads of row r that share key/value head h. */
@@ -376,46 +381,64 @@ static void attend(const jm_plan *p, const struct jm_step *s, uint32_t r, uint32
         kernels->attend(q, per_kv, k, v, n->head_dim, seen, n->scale, scratch, out);
 }
 
-/* Keys and values of all new rows, which a thread has made whole, or of which it has made some
- * heads. */
-static void append_all(const jm_plan *p, const struct jm_step *s, const struct part *w)
+/* Keys and values of some rows, of some heads. */
+static void append_rows(const jm_plan *p, const struct jm_step *s, struct share rows,
+                        struct share h)
 {
     const struct jm_node *n = &s->node;
     const struct jm_batch *b = p->batch;
-    const uint32_t kv = n->n_kv_heads, dim = n->head_dim;
     const float *k = p->steps[n->in[1]].out.f, *v = p->steps[n->in[2]].out.f;
-    bool heads = cut_of(p, s)->by_columns && !w->alone;
-    struct share h = heads ? share_of(kv, w->span) : (struct share){ .to = kv };
-    struct share rows = heads      ? (struct share){ .to = b->n_rows }
-                        : w->alone ? w->share[JM_ROWS_ALL]
-                                   : share_of(b->n_rows, w->span);
     for (uint32_t r = rows.from; r < rows.to; r++) {
         for (uint32_t i = h.from; i < h.to; i++) {
-            size_t at = ((size_t)r * kv + i) * dim;
-            append(p, s, (size_t)b->slot[r] * kv + i, b->pos[r], k + at, v + at);
+            size_t at = ((size_t)r * n->n_kv_heads + i) * n->head_dim;
+            append(p, s, (size_t)b->slot[r] * n->n_kv_heads + i, b->pos[r], k + at, v + at);
         }
     }
 }
 
-/* Keys and values go into the caches first, all of them, since a row attends to earlier rows of
- * its own batch; unless it goes by columns all threads have met since. Then every (key/value head,
- * row) is a task of its own; by columns, those of its heads are a unit's. */
+/* Whether a thread attends with no keys and values but those that it appends itself. */
+static bool attends_own(const jm_plan *p, const struct jm_step *s, const struct part *w)
+{
+    return w->alone || cut_of(p, s)->by_columns;
+}
+
+/* Asks for what the next task, (row, head), reads, unless the one before it has. */
+static void prefetch_task(const jm_plan *p, const struct jm_step *s, uint32_t row, uint32_t head,
+                          uint32_t row_before, uint32_t head_before)
+{
+    const struct jm_batch *b = p->batch;
+    if (head != head_before || b->slot[row] != b->slot[row_before])
+        prefetch_head(p, s, head_at(p, &s->node, row, head), b->pos[row] + 1);
+}
+
+/* Every (key/value head, row) is a task of its own. Who attends their own append a row's keys and
+ * values just before, while what they join is at hand: a row sees none of a later one. Else all
+ * threads have met since. */
 static void run_attention(jm_plan *p, struct jm_step *s, const struct part *w)
 {
     const struct jm_node *n = &s->node;
     const uint32_t kv = n->n_kv_heads, wide = n->n_heads / kv * n->head_dim;
-    const struct share rows = column_rows(p, s, w);
+    const struct share rows = column_rows(p, s, w), none = { 0 },
+                       all = w->alone ? w->share[JM_ROWS_ALL]
+                                      : (struct share){ .to = p->batch->n_rows },
+                       own = attends_own(p, s, w) ? all : none;
     const uint32_t many = rows.to - rows.from;
-    if (cut_of(p, s)->by_columns)
-        append_all(p, s, w);
-    struct share tasks = share_of(many * kv, w->span);
+    const struct share tasks = share_of(many * kv, w->span);
+    struct share left = own; /* of the head under way */
+    if (many == 0)
+        append_rows(p, s, own, share_of(kv, w->span));
     for (uint32_t t = tasks.from; t < tasks.to; t++) {
-        uint32_t r = rows.from + t % many, h = t / many, row = batch_row(p, s, r);
-        if (t + 1 < tasks.to) {
-            uint32_t next = batch_row(p, s, rows.from + (t + 1) % many);
-            prefetch_head(p, s, head_at(p, n, next, (t + 1) / many), p->batch->pos[next] + 1);
+        const uint32_t r = rows.from + t % many, h = t / many, row = batch_row(p, s, r);
+        const size_t at = ((size_t)r * kv + h) * wide;
+        const bool last = (t + 1) % many == 0; /* of its head */
+        if (t + 1 < tasks.to)
+            prefetch_task(p, s, batch_row(p, s, rows.from + (t + 1) % many), (t + 1) / many, row,
+                          h);
+        if (last || (left.from <= row && row < left.to)) {
+            const struct share now = { .from = left.from, .to = last ? left.to : row + 1 };
+            append_rows(p, s, now, (struct share){ .from = h, .to = h + 1 });
+            left.from = last ? own.from : now.to;
         }
-        size_t at = ((size_t)r * kv + h) * wide;
         attend(p, s, row, h, p->steps[n->in[0]].out.f + at, p->scratch[w->m], s->out.f + at);
         if (wide % BLOCK == 0)
             jm_cpu_quantise_part(p, s, r, h * wide, (h + 1) * wide);
@@ -497,8 +520,9 @@ static void run_stretch(jm_plan *p, struct jm_step *s, struct part *w)
     const uint64_t cost = c->cost * rows_of(s, p->batch);
     if (c->meet_before)
         meet(p, s, w);
-    if (s->node.op == JM_OP_ATTENTION && !c->by_columns) {
-        append_all(p, s, w);
+    if (s->node.op == JM_OP_ATTENTION && !attends_own(p, s, w)) {
+        append_rows(p, s, share_of(p->batch->n_rows, w->span),
+                    (struct share){ .to = s->node.n_kv_heads });
         meet(p, s, w);
     }
     if (w->alone || c->each == 1 || cost / members < LEAST_COST) {

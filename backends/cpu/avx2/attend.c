@@ -11,32 +11,75 @@
 
 enum { GROUP = 64 }; /* queries that a block stays in the caches for */
 
-/* What queries have seen so far. */
+/* What queries have seen so far; eight are read at once. */
 struct seen {
-    float top[GROUP], total[GROUP]; /* largest score, and the sum of e^(score - top) */
-    float shrink[GROUP];            /* what the latest block makes of what was before it */
+    float top[GROUP + LANES], total[GROUP + LANES]; /* largest score; sum of e^(score - top) */
+    float scale[GROUP + LANES]; /* what the latest block makes of what was before it */
 };
 
-/* The n scores of a query become e^(score - largest so far). */
-static void soften(float *s, uint32_t n, struct seen *u, uint32_t h)
+/* The largest of n scores, a multiple of 16. NaN loses. */
+INLINE float largest_score(const float *s, uint32_t n)
 {
-    __m256 largest = _mm256_set1_ps(-INFINITY), total = _mm256_setzero_ps();
-    for (uint32_t p = n; p % LANES; p++)
-        s[p] = -INFINITY;
-    for (uint32_t p = 0; p < n; p += LANES)
-        largest = _mm256_max_ps(_mm256_loadu_ps(s + p), largest); /* NaN stays in s */
-    const float here = largest_of(largest), top = here > u->top[h] ? here : u->top[h];
-    for (uint32_t p = 0; p < n; p += LANES) {
-        const __m256 e = exp_ps(_mm256_sub_ps(_mm256_loadu_ps(s + p), _mm256_set1_ps(top)));
-        total = _mm256_add_ps(total, e);
-        _mm256_storeu_ps(s + p, e);
+    __m256 even = _mm256_loadu_ps(s), odd = _mm256_loadu_ps(s + LANES);
+    const __m256 low = _mm256_set1_ps(-INFINITY);
+    even = _mm256_max_ps(even, low);
+    odd = _mm256_max_ps(odd, low);
+    for (uint32_t p = KEY_BLOCK; p < n; p += KEY_BLOCK) {
+        even = _mm256_max_ps(_mm256_loadu_ps(s + p), even);
+        odd = _mm256_max_ps(_mm256_loadu_ps(s + p + LANES), odd);
     }
-    u->shrink[h] = u->top[h] >= top ? 1.0f
-                   : u->top[h] > -INFINITY
-                       ? _mm256_cvtss_f32(exp_ps(_mm256_set1_ps(u->top[h] - top)))
-                       : 0.0f;
-    u->total[h] = u->total[h] * u->shrink[h] + sum_of(total);
-    u->top[h] = top;
+    return largest_of(_mm256_max_ps(even, odd));
+}
+
+/* H queries' largest scores, of n here and of all before. */
+INLINE void raise_tops(const float *s, uint32_t n, struct seen *u, uint32_t first, const int H)
+{
+    const __m256 before = _mm256_loadu_ps(u->top + first);
+    float here[LANES];
+    _mm256_storeu_ps(here, before);
+    for (int h = 0; h < H; h++)
+        here[h] = largest_score(s + h * KEYS, n);
+    const __m256 top = _mm256_max_ps(_mm256_loadu_ps(here), before);
+    const __m256 same = _mm256_cmp_ps(before, top, _CMP_GE_OQ); /* infinite ones too */
+    _mm256_storeu_ps(u->scale + first, _mm256_blendv_ps(exp_ps(_mm256_sub_ps(before, top)),
+                                                        _mm256_set1_ps(1.0f), same));
+    _mm256_storeu_ps(u->top + first, top);
+}
+
+/* Of T queries, 2 or 1, n scores become e^(score - largest so far), and a part of the total. Four
+ * vectors at a time. */
+INLINE void soften(float *s, uint32_t n, struct seen *u, uint32_t h, const int T)
+{
+    __m256 total[2] = { _mm256_setzero_ps(), _mm256_setzero_ps() };
+    for (uint32_t p = 0; p < n; p += KEY_BLOCK) {
+        __m256 e[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 2 * T; i++)
+            e[i] = _mm256_sub_ps(_mm256_loadu_ps(s + i / 2 * KEYS + p + (uint32_t)(i % 2) * LANES),
+                                 _mm256_set1_ps(u->top[h + (uint32_t)i / 2]));
+        exp_each(e, 2 * T);
+#pragma GCC unroll 4
+        for (int i = 0; i < 2 * T; i++) {
+            _mm256_storeu_ps(s + i / 2 * KEYS + p + (uint32_t)(i % 2) * LANES, e[i]);
+            total[i / 2] = _mm256_add_ps(total[i / 2], e[i]);
+        }
+    }
+#pragma GCC unroll 2
+    for (int t = 0; t < T; t++)
+        u->total[h + (uint32_t)t] =
+            u->total[h + (uint32_t)t] * u->scale[h + (uint32_t)t] + sum_of(total[t]);
+}
+
+/* H queries' scores of a block become weights. */
+INLINE void soften_all(float *s, const struct block *b, struct seen *u, uint32_t first, const int H)
+{
+    const uint32_t whole = key_blocks(b->n);
+    for (int h = 0; h < H; h++)
+        for (uint32_t p = b->n; p < whole; p++)
+            s[(uint32_t)h * KEYS + p] = -INFINITY;
+    raise_tops(s, whole, u, first, H);
+    for (int h = 0; h < H; h += 2)
+        soften(s + h * KEYS, whole, u, first + (uint32_t)h, H == 1 ? 1 : 2);
 }
 
 /* H queries, number h of their group on, take their part of a block of n positions. */
@@ -45,9 +88,8 @@ INLINE void take(const float *q, const struct block *b, uint32_t dim, float scal
 {
     float s[MOST_QUERIES * KEYS];
     score_block(q, b, dim, scale, s, H, form);
-    for (int i = 0; i < H; i++)
-        soften(s + i * KEYS, b->n, u, h + (uint32_t)i);
-    weigh_block(b, dim, s, u->shrink + h, out, H, form);
+    soften_all(s, b, u, h, H);
+    weigh_block(b, dim, s, u->scale + h, u->total + h, out, H, form);
 }
 
 /* n_heads <= GROUP queries take their part of a block. */
@@ -69,18 +111,13 @@ INLINE void attend_group(const float *q, uint32_t n_heads, struct block all, uin
                          float scale, float *out, const enum kv_form form)
 {
     struct seen u;
-    for (uint32_t h = 0; h < n_heads; h++) {
-        u.top[h] = -INFINITY;
-        u.total[h] = 0.0f;
+    for (uint32_t h = 0; h < n_heads; h += LANES) {
+        _mm256_storeu_ps(u.top + h, _mm256_set1_ps(-INFINITY));
+        _mm256_storeu_ps(u.total + h, _mm256_setzero_ps());
     }
     for (uint32_t p = 0; p < all.n; p += KEYS) {
         const struct block b = block_at(&all, p, dim, form);
         take_all(q, n_heads, &b, dim, scale, &u, out, form);
-    }
-    for (uint32_t h = 0; h < n_heads; h++) {
-        const float inverse = 1.0f / u.total[h];
-        for (uint32_t i = 0; i < dim; i++)
-            out[(size_t)h * dim + i] *= inverse;
     }
 }
 

@@ -25,7 +25,8 @@ struct block {
     const void *k, *v;
     const uint16_t *dk, *dv; /* scales, KV_Q8 */
     uint32_t n;
-    bool first; /* nothing has been seen before it */
+    uint32_t after; /* positions of the next block, 0: this is the last */
+    bool first;     /* nothing has been seen before it */
 };
 
 INLINE size_t kv_bytes(const enum kv_form form)
@@ -33,16 +34,24 @@ INLINE size_t kv_bytes(const enum kv_form form)
     return form == KV_F32 ? sizeof(float) : form == KV_F16 ? sizeof(uint16_t) : sizeof(int8_t);
 }
 
+/* n positions and those whose keys lie among theirs. */
+INLINE uint32_t key_blocks(uint32_t n)
+{
+    return (n + KEY_BLOCK - 1) / KEY_BLOCK * KEY_BLOCK;
+}
+
 /* The block of positions from p on, a multiple of KEYS. */
 INLINE struct block block_at(const struct block *all, uint32_t p, uint32_t dim,
                              const enum kv_form form)
 {
     const size_t at = (size_t)p * dim, bytes = at * kv_bytes(form);
+    const uint32_t left = all->n - p, n = left < KEYS ? left : KEYS;
     return (struct block){ .k = (const char *)all->k + bytes,
                            .v = (const char *)all->v + bytes,
                            .dk = form == KV_Q8 ? all->dk + at / BLOCK : NULL,
                            .dv = form == KV_Q8 ? all->dv + at / BLOCK : NULL,
-                           .n = all->n - p < KEYS ? all->n - p : KEYS,
+                           .n = n,
+                           .after = left - n < KEYS ? left - n : KEYS,
                            .first = p == 0 };
 }
 
@@ -64,20 +73,24 @@ INLINE float one_kv(const void *kv, size_t at, const enum kv_form form)
 
 /* Text's keys and values may lie in memory: while keys are read, as many values of the same block
  * are asked for, and in weigh() keys of the next, each line once and at an even pace, for a core
- * waits for few at a time. A picture's were just written. at: of the first of n steps that read
- * `bytes` each; i: the step. */
-INLINE void ask_step(const void *at, size_t i, const size_t bytes)
+ * waits for few at a time. Nothing beyond them is: it would come from memory for nobody. A
+ * picture's were just written. at: of the first of n steps that read `bytes` each; i: the step. */
+INLINE void ask_step(const char *at, const char *end, size_t i, const size_t bytes)
 {
     if (bytes >= LINE || i * bytes % LINE == 0) {
+#pragma GCC unroll 4
         for (size_t b = 0; b < bytes; b += LINE)
-            _mm_prefetch((const char *)at + i * bytes + b, _MM_HINT_T0);
+            if (at + i * bytes + b < end)
+                _mm_prefetch(at + i * bytes + b, _MM_HINT_T0);
     }
 }
 
 /* s [H, KEYS]: scale * q.K of 8 W positions from p on. */
-INLINE void score_float(const float *q, const void *k, const void *v, uint32_t p, uint32_t dim,
+INLINE void score_float(const float *q, const struct block *b, uint32_t p, uint32_t dim,
                         float scale, float *s, const int H, const int W, const enum kv_form form)
 {
+    const char *values = (const char *)b->v + (size_t)p * dim * kv_bytes(form),
+               *end = (const char *)b->v + (size_t)b->n * dim * kv_bytes(form);
     __m256 sum[MOST_SUMS];
 #pragma GCC unroll 12
     for (int i = 0; i < H * W; i++)
@@ -88,17 +101,16 @@ INLINE void score_float(const float *q, const void *k, const void *v, uint32_t p
 #pragma GCC unroll 8
         for (int w = 0; w < W; w++) {
             const size_t row = (p + (size_t)w / 2 * KEY_BLOCK) * dim + i * KEY_BLOCK;
-            x[w] = load_kv(k, row + (size_t)w % 2 * LANES, form);
+            x[w] = load_kv(b->k, row + (size_t)w % 2 * LANES, form);
         }
         if (form == KV_F16)
-            ask_step((const uint16_t *)v + (size_t)p * dim, i,
-                     (size_t)W * LANES * sizeof(uint16_t));
+            ask_step(values, end, i, (size_t)W * LANES * kv_bytes(form));
 #pragma GCC unroll 6
         for (int h = 0; h < H; h++) {
-            const __m256 b = _mm256_set1_ps(q[(size_t)h * dim + i]);
+            const __m256 value = _mm256_set1_ps(q[(size_t)h * dim + i]);
 #pragma GCC unroll 8
             for (int w = 0; w < W; w++)
-                sum[h * W + w] = _mm256_fmadd_ps(x[w], b, sum[h * W + w]);
+                sum[h * W + w] = _mm256_fmadd_ps(x[w], value, sum[h * W + w]);
         }
     }
 #pragma GCC unroll 12
@@ -118,15 +130,15 @@ INLINE __m256 level_of(__m256i v, const int i)
 }
 
 /* sum [H, W] = the products of 32 values of each query and of their levels in 8 W keys. v: what is
- * asked for meanwhile, as many. */
-INLINE void score_levels(const float *q, const int8_t *k, const int8_t *v, uint32_t dim,
-                         __m256 *sum, const int H, const int W)
+ * asked for meanwhile, as many, up to `end`. */
+INLINE void score_levels(const float *q, const int8_t *k, const char *v, const char *end,
+                         uint32_t dim, __m256 *sum, const int H, const int W)
 {
 #pragma GCC unroll 12
     for (int i = 0; i < H * W; i++)
         sum[i] = _mm256_setzero_ps();
     for (size_t four = 0; four < BLOCK; four += 4, k += 4 * KEY_BLOCK) {
-        ask_step(v, four / 4, (size_t)W * 4 * LANES);
+        ask_step(v, end, four / 4, (size_t)W * 4 * LANES);
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
             __m256 x[8];
@@ -150,14 +162,15 @@ INLINE void score_levels(const float *q, const int8_t *k, const int8_t *v, uint3
 INLINE void score_q8(const float *q, const struct block *b, uint32_t p, uint32_t dim, float scale,
                      float *s, const int H, const int W)
 {
-    const int8_t *k = (const int8_t *)b->k + (size_t)p * dim,
-                 *v = (const int8_t *)b->v + (size_t)p * dim;
+    const int8_t *k = (const int8_t *)b->k + (size_t)p * dim;
+    const char *v = (const char *)b->v + (size_t)p * dim,
+               *end = (const char *)b->v + (size_t)b->n * dim;
     const uint16_t *d = b->dk + (size_t)p * (dim / BLOCK);
     const size_t block_scales = (size_t)KEY_BLOCK * (dim / BLOCK);
     for (uint32_t i = 0; i < dim / BLOCK; i++, k += BLOCK * KEY_BLOCK, d += KEY_BLOCK) {
         __m256 sum[MOST_SUMS];
-        score_levels(q + (size_t)i * BLOCK, k, v + (size_t)i * BLOCK * (size_t)W * LANES, dim, sum,
-                     H, W);
+        score_levels(q + (size_t)i * BLOCK, k, v + (size_t)i * BLOCK * (size_t)W * LANES, end, dim,
+                     sum, H, W);
 #pragma GCC unroll 12
         for (int j = 0; j < H * W; j++) {
             const int w = j % W;
@@ -176,7 +189,7 @@ INLINE void score_some(const float *q, const struct block *b, uint32_t p, uint32
     if (form == KV_Q8)
         score_q8(q, b, p, dim, scale, s, H, W);
     else
-        score_float(q, b->k, b->v, p, dim, scale, s, H, W, form);
+        score_float(q, b, p, dim, scale, s, H, W, form);
 }
 
 /* s [H, KEYS]: scale * q.K of a block. Keys beyond it are whatever lies there. */
@@ -191,12 +204,15 @@ INLINE void score_block(const float *q, const struct block *b, uint32_t dim, flo
         score_some(q, b, p, dim, scale, s, H, 2, form);
 }
 
-/* out [H, dim] = out * shrink + sum_p s[p] * v[p], 8 W columns from `at` on. */
+/* out [H, dim] = out * shrink + sum_p s[p] * v[p], 8 W columns from `at` on; over total in the last
+ * block. */
 INLINE void weigh(const struct block *b, uint32_t dim, uint32_t at, const float *s,
-                  const float *shrink, float *out, const int H, const int W,
+                  const float *shrink, const float *total, float *out, const int H, const int W,
                   const enum kv_form form)
 {
-    const char *next = (const char *)b->k + (size_t)KEYS * (dim + at) * kv_bytes(form);
+    const char *next = (const char *)b->k + (size_t)KEYS * (dim + at) * kv_bytes(form),
+               *end = (const char *)b->k +
+                      (size_t)(KEYS + key_blocks(b->after)) * dim * kv_bytes(form);
     __m256 sum[MOST_SUMS];
 #pragma GCC unroll 12
     for (int i = 0; i < H * W; i++) {
@@ -211,7 +227,7 @@ INLINE void weigh(const struct block *b, uint32_t dim, uint32_t at, const float 
         for (int w = 0; w < W; w++)
             x[w] = load_kv(b->v, p * dim + at + (size_t)w * LANES, form);
         if (form != KV_F32)
-            ask_step(next, p, (size_t)W * LANES * kv_bytes(form));
+            ask_step(next, end, p, (size_t)W * LANES * kv_bytes(form));
 #pragma GCC unroll 6
         for (int h = 0; h < H; h++) {
             const __m256 e = _mm256_set1_ps(s[(size_t)h * KEYS + p]);
@@ -221,19 +237,23 @@ INLINE void weigh(const struct block *b, uint32_t dim, uint32_t at, const float 
         }
     }
 #pragma GCC unroll 12
-    for (int i = 0; i < H * W; i++)
+    for (int i = 0; i < H * W; i++) {
+        if (b->after == 0)
+            sum[i] = _mm256_mul_ps(sum[i], _mm256_set1_ps(1.0f / total[i / W]));
         _mm256_storeu_ps(out + (size_t)(i / W) * dim + at + (size_t)(i % W) * LANES, sum[i]);
+    }
 }
 
 /* The same of one column. */
 INLINE void weigh_one(const struct block *b, uint32_t dim, uint32_t at, const float *s,
-                      const float *shrink, float *out, const int H, const enum kv_form form)
+                      const float *shrink, const float *total, float *out, const int H,
+                      const enum kv_form form)
 {
     for (int h = 0; h < H; h++) {
         float *to = out + (size_t)h * dim + at, sum = b->first ? 0.0f : *to * shrink[h];
         for (size_t p = 0; p < b->n; p++)
             sum += s[(size_t)h * KEYS + p] * one_kv(b->v, p * dim + at, form);
-        *to = sum;
+        *to = b->after == 0 ? sum * (1.0f / total[h]) : sum;
     }
 }
 
@@ -249,9 +269,9 @@ INLINE void scale_scores(const struct block *b, uint32_t dim, uint32_t at, const
             e[h * KEYS + p] = s[h * KEYS + p] * d[p];
 }
 
-/* out [H, dim] = out * shrink + sum_p s[p] * v[p] of a block. */
+/* out [H, dim] = out * shrink + sum_p s[p] * v[p] of a block; over total in the last. */
 INLINE void weigh_block(const struct block *b, uint32_t dim, const float *s, const float *shrink,
-                        float *out, const int H, const enum kv_form form)
+                        const float *total, float *out, const int H, const enum kv_form form)
 {
     const uint32_t W = H == 1 ? 8 : H == 2 ? 4 : 2;
     uint32_t at = 0;
@@ -261,16 +281,16 @@ INLINE void weigh_block(const struct block *b, uint32_t dim, const float *s, con
         for (; at < dim; at += V * LANES) {
             if (at % BLOCK == 0)
                 scale_scores(b, dim, at, s, e, H);
-            weigh(b, dim, at, e, shrink, out, H, (int)V, form);
+            weigh(b, dim, at, e, shrink, total, out, H, (int)V, form);
         }
         return;
     }
     for (; at + W * LANES <= dim; at += W * LANES)
-        weigh(b, dim, at, s, shrink, out, H, (int)W, form);
+        weigh(b, dim, at, s, shrink, total, out, H, (int)W, form);
     for (; at + LANES <= dim; at += LANES)
-        weigh(b, dim, at, s, shrink, out, H, 1, form);
+        weigh(b, dim, at, s, shrink, total, out, H, 1, form);
     for (; at < dim; at++)
-        weigh_one(b, dim, at, s, shrink, out, H, form);
+        weigh_one(b, dim, at, s, shrink, total, out, H, form);
 }
 
 #endif
