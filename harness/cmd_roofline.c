@@ -8,6 +8,7 @@
 
 #include "backends/loader.h"
 #include "base/file.h"
+#include "base/number.h"
 #include "harness/cmd_run_inputs.h"
 #include "harness/commands.h"
 #include "harness/exit_code.h"
@@ -79,17 +80,12 @@ static jm_status from_suite(struct request *q, jm_err *err)
 
 static jm_status check(struct request *q, jm_err *err)
 {
-    char *end = NULL;
     const char *s = q->run.scenario;
     jm_status st = from_suite(q, err);
+    if (st == JM_OK && q->seconds_text)
+        st = jm_number_given_real("--seconds", q->seconds_text, 0.001, 3600, &q->seconds, err);
     if (st != JM_OK)
         return st;
-    if (q->seconds_text) {
-        q->seconds = strtod(q->seconds_text, &end);
-        if (!*q->seconds_text || *end || !(q->seconds > 0 && q->seconds <= 3600))
-            return jm_fail(err, JM_EUSAGE, "--seconds is a number up to 3600, not '%.40s'",
-                           q->seconds_text);
-    }
     if (jm_option_given(&q->run, "scenario") && strcmp(s, "single-stream") != 0 &&
         strcmp(s, "offline") != 0)
         return jm_fail(err, JM_EUSAGE, "a roofline is of single-stream or offline, not of '%.40s'",

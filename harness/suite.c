@@ -4,7 +4,6 @@
 #include "harness/suite.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <ini.h>
 #include <math.h>
 #include <stdbool.h>
@@ -13,6 +12,7 @@
 
 #include "base/edit_distance.h"
 #include "base/file.h"
+#include "base/number.h"
 
 enum { MAX_BYTES = 1 << 20, MAX_WORD = 64 };
 
@@ -124,14 +124,6 @@ static const char *bound_text(double v, char out[32])
     return v < 0x1p64 ? out : "18446744073709551615";
 }
 
-static bool parse_u64(const char *s, uint64_t *out)
-{
-    char *end;
-    errno = 0;
-    *out = strtoull(s, &end, 10);
-    return isdigit((unsigned char)*s) && !*end && !errno;
-}
-
 static bool store(const struct jm_option *o, struct jm_run_config *c, const char *value)
 {
     char *dst = (char *)c + o->offset;
@@ -148,15 +140,14 @@ static bool store(const struct jm_option *o, struct jm_run_config *c, const char
         return true;
     }
     if (o->kind == JM_OPTION_DOUBLE) {
-        char *end;
-        double v = strtod(value, &end);
-        if (end == value || *end || !(v >= o->min && v <= o->max))
+        double v;
+        if (!jm_number_real(value, o->min, o->max, &v))
             return false;
         memcpy(dst, &v, sizeof v);
         return true;
     }
     uint64_t v;
-    if (!parse_u64(value, &v) || (double)v < o->min || (double)v > o->max)
+    if (!jm_number_u64(value, 0, UINT64_MAX, &v) || (double)v < o->min || (double)v > o->max)
         return false;
     if (o->kind == JM_OPTION_U64) {
         memcpy(dst, &v, sizeof v);

@@ -47,11 +47,14 @@ expect 2 'token' translate --to de "$(head -c 100000 /dev/zero | tr '\0' 'a')"
 expect 3 'no such file' translate --to de --model missing.gguf x
 expect 3 'not found' translate --to de --backend nosuch x
 for threads in -1 0 2x 18446744073709551617; do
-    expect 2 'threads .*: 1 to 65536 are wanted' translate --to de --threads $threads x
+    expect 2 'threads must be a whole number from 1 to 65536, not ' translate --to de --threads $threads x
 done
 "$bin" translate --to de <"$dir" >"$dir/out" 2>&1 # a read that fails is no end of text
 [ $? -eq 4 ] && grep -q 'standard input: cannot read' "$dir/out" ||
     { echo "a folder was translated:"; cat "$dir/out"; failed=1; }
+expect 2 "--min-repeats must be a whole number from 5 to 10000, not '4'" gate --baseline x --min-repeats 4 y
+expect 2 "--max-slowdown must be above 0% .*, not '0'" gate --baseline x --max-slowdown 0 y
+expect 2 "threads must be a whole number from 0 to 4096, not ' 1'" run --threads ' 1'
 expect 2 'exclude' run --suite x.ini --threads 1
 expect 2 "did you mean 'threads'" run --thread 2
 expect 2 '--suite needs a value' run --suite

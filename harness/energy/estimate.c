@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/number.h"
 
 struct jm_meter {
     char *stat; /* path, owned */
@@ -32,20 +33,17 @@ static int on_key(void *user, const char *section, const char *name, const char 
     struct parse *p = user;
     double *const field[] = { &p->m->idle_w, &p->m->max_w, &p->m->packages };
     static const char *const key[] = { "idle_w", "max_w", "packages" };
-    char *end;
 
     (void)section;
     for (size_t i = 0; i < 3; i++) {
         if (strcmp(name, key[i]) != 0)
             continue;
-        double v = strtod(value, &end);
-        if (end == value || *end || !(v >= 0.0 && v <= 1e5) || p->seen[i]) {
+        if (p->seen[i] || !jm_number_real(value, 0.0, 1e5, field[i])) {
             p->st = jm_fail(p->err, JM_EINPUT, "%s: %s must be given once, a number from 0 to 1e5",
                             p->path, name);
             return 0;
         }
         p->seen[i] = true;
-        *field[i] = v;
         return 1;
     }
     p->st = jm_fail(p->err, JM_EINPUT, "%s: unknown key '%.32s'; known: idle_w, max_w, packages",
