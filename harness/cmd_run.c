@@ -90,41 +90,49 @@ static bool set_progress(const char *how, enum jm_progress_mode *mode)
     return *mode != JM_PROGRESS_AUTO || strcmp(how, "auto") == 0;
 }
 
+/* An option and its values at argv[*i], which moves past them. */
+static jm_status take(struct request *q, int argc, char **argv, int *i, jm_err *err)
+{
+    static const char *const own[] = { "--suite", "--results", "--progress", "--ab", NULL };
+    const char *a = argv[*i], *mode = NULL;
+    bool *flag = strcmp(a, "--json") == 0       ? &q->json
+                 : strcmp(a, "--no-plots") == 0 ? &q->plots
+                                                : NULL;
+    if (flag) {
+        *flag = flag != &q->plots;
+        ++*i;
+        return JM_OK;
+    }
+    if (jm_option_takes("--suite", argc, argv, i, &q->suite_file) ||
+        jm_option_takes("--results", argc, argv, i, &q->results))
+        return JM_OK;
+    if (strcmp(a, "--ab") == 0 && *i + 2 < argc) {
+        q->ab[0] = argv[*i + 1];
+        q->ab[1] = argv[*i + 2];
+        *i += 3;
+        return JM_OK;
+    }
+    if (jm_option_takes("--progress", argc, argv, i, &mode))
+        return set_progress(mode, &q->mode)
+                   ? JM_OK
+                   : jm_fail(err, JM_EUSAGE, "--progress is auto, json or none, not '%.40s'", mode);
+    if (jm_option_is_bare(a, own))
+        return jm_fail(err, JM_EUSAGE, "%s needs %s", a,
+                       strcmp(a, "--ab") == 0 ? "two values" : "a value");
+    return jm_option_parse(&q->one, argc, argv, i, err);
+}
+
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct request *q)
 {
-    static const char *const own[] = { "--suite", "--results", "--progress", "--ab", NULL };
     jm_err err = { 0 };
     jm_run_config_init(&q->one);
     for (int i = 1; i < argc;) {
-        const char *a = argv[i], *mode = NULL;
-        if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             usage(stdout);
             return JM_EXIT_OK;
-        } else if (strcmp(a, "--no-plots") == 0) {
-            q->plots = false;
-            i++;
-        } else if (strcmp(a, "--json") == 0) {
-            q->json = true;
-            i++;
-        } else if (jm_option_takes("--suite", argc, argv, &i, &q->suite_file) ||
-                   jm_option_takes("--results", argc, argv, &i, &q->results)) {
-            continue;
-        } else if (strcmp(a, "--ab") == 0 && i + 2 < argc) {
-            q->ab[0] = argv[++i];
-            q->ab[1] = argv[++i];
-            i++;
-        } else if (jm_option_takes("--progress", argc, argv, &i, &mode)) {
-            if (!set_progress(mode, &q->mode)) {
-                fprintf(stderr, "joulemark run: --progress is auto, json or none, not '%.40s'\n",
-                        mode);
-                return JM_EXIT_USAGE;
-            }
-        } else if (jm_option_is_bare(a, own)) {
-            fprintf(stderr, "joulemark run: %s needs %s; see 'joulemark run --help'\n", a,
-                    strcmp(a, "--ab") == 0 ? "two values" : "a value");
-            return JM_EXIT_USAGE;
-        } else if (jm_option_parse(&q->one, argc, argv, &i, &err) != JM_OK) {
+        }
+        if (take(q, argc, argv, &i, &err) != JM_OK) {
             fprintf(stderr, "joulemark run: %s; see 'joulemark run --help'\n", err.text);
             return JM_EXIT_USAGE;
         }
