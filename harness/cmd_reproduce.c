@@ -83,9 +83,11 @@ static jm_status check_hash(const char *name, const char *suffix, const char *he
     return st;
 }
 
-static jm_status check_side(const struct jm_claim_side *s, jm_err *err)
+static jm_status check_side(const struct jm_claim_side *s, const char *claim, jm_err *err)
 {
-    jm_status st = check_hash(jm_run_model(&s->run), ".gguf", s->model_sha256, err);
+    jm_status st = jm_run_check_section(&s->run, claim, s->run.name, err);
+    if (st == JM_OK)
+        st = check_hash(jm_run_model(&s->run), ".gguf", s->model_sha256, err);
     return st == JM_OK ? check_hash(jm_run_data(&s->run), ".csv", s->data_sha256, err) : st;
 }
 
@@ -233,9 +235,9 @@ static jm_status reproduce_claim(const struct request *q, int *code, jm_err *err
     if (!column || column->kind == JM_COLUMN_TEXT)
         return jm_fail(err, JM_EINPUT, "%s: metric '%s' is no number in the results", q->what,
                        c.metric);
-    st = check_side(&c.subject, err);
+    st = check_side(&c.subject, q->what, err);
     if (st == JM_OK && c.has_other)
-        st = check_side(&c.other, err);
+        st = check_side(&c.other, q->what, err);
     if (st == JM_OK)
         st = session(q, c.has_other ? &c.other.run : &c.subject.run,
                      c.has_other ? &c.subject.run : NULL, q->repeats ? q->repeats : c.repeats, &s,
@@ -313,6 +315,8 @@ static jm_status reproduce_run(const struct request *q, int *code, jm_err *err)
     jm_status st =
         past ? jm_past_run_read(q->what, past, err) : jm_fail(err, JM_ENOMEM, "out of memory");
     char objection[512] = "";
+    if (st == JM_OK)
+        st = jm_run_check_section(&past->config, q->what, "settings", err);
     if (st == JM_OK)
         jm_run_objection(&past->record, objection);
     if (*objection)

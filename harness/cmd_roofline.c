@@ -27,8 +27,8 @@ static const char usage[] =
     "comes. Writes DIR/roofline/: roofs.csv, batches.csv, ops.csv, roofline.svg and "
     "roofline.png.\n\n"
     "  --model FILE       and --data, --format, --kv-format, --workload, --languages, --size,\n"
-    "                     --steps, --backend, --isa, --threads, --batch: as of 'joulemark run';\n"
-    "                     unless told the bundled translator\n"
+    "                     --steps, --cfg, --backend, --isa, --threads, --batch: as of\n"
+    "                     'joulemark run'; unless told the bundled translator\n"
     "  --scenario NAME    single-stream or offline (both unless told)\n"
     "  --suite FILE --run NAME\n"
     "                     the settings of a suite's run, in place of those above\n"
@@ -90,7 +90,8 @@ static jm_status check(struct request *q, jm_err *err)
         strcmp(s, "offline") != 0)
         return jm_fail(err, JM_EUSAGE, "a roofline is of single-stream or offline, not of '%.40s'",
                        s);
-    return JM_OK;
+    return q->suite ? jm_run_check_section(&q->run, q->suite, q->run_name, err)
+                    : jm_run_check(&q->run, err);
 }
 
 /* -1: go on; else the exit code. */

@@ -304,14 +304,9 @@ static jm_status lay_out(const struct request *q, struct jm_run_config **runs, s
     }
     for (size_t i = 0; st == JM_OK && i < n_asked && asked; i++)
         jm_options_override(&asked[i], &q->one);
-    for (size_t i = 0; st == JM_OK && i < n_asked && !q->ab[0]; i++) {
-        jm_err why = { 0 };
-        st = jm_run_check(&from[i], &why);
-        if (st != JM_OK && asked)
-            st = jm_fail(err, JM_EINPUT, "%s: [%s]: %s", q->suite_file, from[i].name, why.text);
-        else if (st != JM_OK)
-            st = jm_fail(err, st, "%s", why.text);
-    }
+    for (size_t i = 0; st == JM_OK && i < n_asked && !q->ab[0]; i++)
+        st = asked ? jm_run_check_section(&from[i], q->suite_file, from[i].name, err)
+                   : jm_run_check(&from[i], err);
     if (st == JM_OK)
         st = jm_order_runs(from, n_asked, &all, n, err);
     free(asked);

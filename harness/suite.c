@@ -279,6 +279,26 @@ bool jm_option_given(const struct jm_run_config *c, const char *key)
     return o && (c->given >> (o - table) & 1) != 0;
 }
 
+/* Of a field; of a text all that there is room for. */
+static size_t bytes_of(const struct jm_option *o)
+{
+    return o->kind == JM_OPTION_TEXT                                 ? o->bytes
+           : o->kind == JM_OPTION_U64 || o->kind == JM_OPTION_DOUBLE ? 8
+                                                                     : 4;
+}
+
+bool jm_option_changed(const struct jm_run_config *c, const char *key)
+{
+    const struct jm_option *o = find(key);
+    struct jm_run_config fresh;
+    jm_run_config_init(&fresh);
+    const char *a = (const char *)c, *b = (const char *)&fresh;
+    if (!o)
+        return false;
+    return o->kind == JM_OPTION_TEXT ? strcmp(a + o->offset, b + o->offset) != 0
+                                     : memcmp(a + o->offset, b + o->offset, bytes_of(o)) != 0;
+}
+
 bool jm_options_suit_suite(const struct jm_run_config *c)
 {
     for (size_t i = 0; i < N_OPTIONS; i++)
@@ -291,12 +311,9 @@ void jm_options_override(struct jm_run_config *c, const struct jm_run_config *fr
 {
     for (size_t i = 0; i < N_OPTIONS; i++) {
         const struct jm_option *o = &table[i];
-        size_t bytes = o->kind == JM_OPTION_TEXT                                 ? o->bytes
-                       : o->kind == JM_OPTION_U64 || o->kind == JM_OPTION_DOUBLE ? 8
-                                                                                 : 4;
         if ((from->given >> i & 1) == 0 || !o->with_suite)
             continue;
-        memcpy((char *)c + o->offset, (const char *)from + o->offset, bytes);
+        memcpy((char *)c + o->offset, (const char *)from + o->offset, bytes_of(o));
         c->given |= UINT64_C(1) << i;
     }
 }

@@ -55,6 +55,18 @@ done
 expect 2 "--min-repeats must be a whole number from 5 to 10000, not '4'" gate --baseline x --min-repeats 4 y
 expect 2 "--max-slowdown must be above 0% .*, not '0'" gate --baseline x --max-slowdown 0 y
 expect 2 "threads must be a whole number from 0 to 4096, not ' 1'" run --threads ' 1'
+for setting in size=64 steps=2 cfg=1 tokenizer=tiny-u1-f16.gguf; do
+    wrong="${setting%=*} is a setting of the workload imagegen, not of translate"
+    expect 2 "run: $wrong" run --results "$dir/r" --$setting
+    expect 2 "roofline: $wrong" roofline --results "$dir/r" --$setting
+    expect 2 "run: $wrong" run --results "$dir/r" --ab "--batch 1" "--$setting"
+    printf '[a]\n[b]\n%s\n' $setting >"$dir/other.ini"
+    expect 3 "run: .*other.ini: .b.: $wrong" run --results "$dir/r" --suite "$dir/other.ini"
+    expect 3 "roofline: .*other.ini: .b.: $wrong" roofline --results "$dir/r" --suite "$dir/other.ini" --run b
+    printf '[claim]\nmetric = queries_per_s\nrelation = at-least\nvalue = 1\n[subject]\n%s\n' $setting >"$dir/other.ini"
+    expect 3 "reproduce: .*other.ini: .subject.: $wrong" reproduce --results "$dir/r" "$dir/other.ini"
+done
+[ -z "$(find "$dir/r" -type f)" ] || { echo "something was run"; failed=1; }
 expect 2 'exclude' run --suite x.ini --threads 1
 expect 2 "did you mean 'threads'" run --thread 2
 expect 2 '--suite needs a value' run --suite

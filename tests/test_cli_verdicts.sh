@@ -84,6 +84,8 @@ if ! grep -qE "^$verdict\$" "$dir/out" ||
     cat "$dir/out"
     failed=1
 fi
+sed -i 's/"size":\(.*\)0,/"size":\164,/' "$run/manifest.json"
+expect 3 'settings.: size is a setting of the workload imagegen' reproduce "$run" --results "$dir/r"
 echo >>"$run/samples.csv"
 expect 3 'the record was changed' reproduce "$run" --results "$dir/r"
 
