@@ -55,6 +55,22 @@ done
 expect 2 "--min-repeats must be a whole number from 5 to 10000, not '4'" gate --baseline x --min-repeats 4 y
 expect 2 "--max-slowdown must be above 0% .*, not '0'" gate --baseline x --max-slowdown 0 y
 expect 2 "threads must be a whole number from 0 to 4096, not ' 1'" run --threads ' 1'
+# A folder where a file is wanted: one line, and the code of what the system refuses.
+mkdir "$dir/folder"
+for asked in "run --data" "run --model" "run --reference" "run --suite" "run --energy estimate=" "run --energy powerlog=" \
+    "run --workload imagegen --data" "run --workload imagegen --tokenizer" "roofline --data" "roofline --model" \
+    "translate --to de --model" "imagine -o $dir/x.png --noise" "imagine -o $dir/x.png --prompts" \
+    "imagine -o $dir/x.png --tokenizer" plot "compare $dir/folder" "gate --baseline $dir/folder"; do
+    case $asked in
+    run* | roofline*) more="--results $dir/r --no-plots" ;;
+    translate* | *--noise | *imagine*--tokenizer) more=apple ;;
+    *) more= ;;
+    esac
+    case $asked in *=) asked=$asked$dir/folder ;; *) asked="$asked $dir/folder" ;; esac
+    expect 4 "joulemark [a-z]*: .*$dir/folder: .*(not|neither) a regular file" $asked $more
+    [ "$(grep -c '^joulemark' "$dir/out")" -eq 1 ] || { echo "more than a line: joulemark $asked"; cat "$dir/out"; failed=1; }
+done
+rm -rf "$dir/r"
 for setting in size=64 steps=2 cfg=1 tokenizer=tiny-u1-f16.gguf; do
     wrong="${setting%=*} is a setting of the workload imagegen, not of translate"
     expect 2 "run: $wrong" run --results "$dir/r" --$setting

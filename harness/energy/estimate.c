@@ -54,14 +54,21 @@ static int on_key(void *user, const char *section, const char *name, const char 
 static jm_status model_read(jm_meter *m, const char *path, jm_err *err)
 {
     struct parse p = { .m = m, .path = path, .err = err, .st = JM_OK };
+    jm_map map;
+    jm_status st = jm_map_open(path, &map, err);
 
+    if (st != JM_OK)
+        return st;
     m->packages = 1.0;
-    int rc = ini_parse(path, on_key, &p);
+    char *text = strndup(map.bytes ? (const char *)map.data : "", map.bytes);
+    int rc = text ? ini_parse_string(text, on_key, &p) : 0;
+    free(text);
+    jm_map_close(&map);
+    if (!text)
+        return jm_fail(err, JM_ENOMEM, "%s: out of memory", path);
     if (p.st != JM_OK)
         return p.st;
-    if (rc < 0)
-        return jm_fail(err, JM_ENOTFOUND, "%s: the power model cannot be read", path);
-    if (rc > 0)
+    if (rc != 0)
         return jm_fail(err, JM_EINPUT, "%s:%d: neither [section] nor key = value", path, rc);
     if (!p.seen[0] || !p.seen[1] || !(m->max_w > m->idle_w) || !(m->packages >= 1.0))
         return jm_fail(err, JM_EINPUT, "%s: needs idle_w and a higher max_w, packages from 1",

@@ -168,7 +168,7 @@ static jm_status file_open(jm_meter *m, jm_err *err)
                        strerror(errno));
     m->fifo = S_ISFIFO(st.st_mode);
     if (!m->fifo && !S_ISREG(st.st_mode))
-        return jm_fail(err, JM_EUSAGE, "%s: neither a file nor a FIFO", m->path);
+        return jm_fail(err, JM_EIO, "%s: neither a regular file nor a FIFO", m->path);
     if (!m->fifo && st.st_size > CHUNK / 8) { /* what is long past is of no use */
         m->at = lseek(m->fd, st.st_size - CHUNK / 8, SEEK_SET);
         m->skip = m->started = true;
