@@ -214,7 +214,7 @@ static jm_status measure(const struct request *q, struct jm_roofline *r, jm_err 
 /* Files and plot; where there is no gnuplot, its absence is told and is no failure. */
 static jm_status write_all(const struct request *q, const struct jm_roofline *r, jm_err *err)
 {
-    char *dir = jm_asprintf("%s/roofline", q->results);
+    char *dir = jm_results_dir(q->results, JM_RESULTS_ROOFLINE);
     jm_status st = dir ? jm_make_dirs(dir, err) : jm_fail(err, JM_ENOMEM, "out of memory");
     if (st == JM_OK)
         st = jm_roofline_write(r, dir, err);

@@ -214,12 +214,18 @@ static void print_row(const struct jm_record *r, int name_width)
     fflush(stdout);
 }
 
-/* "dir/default.ini" to "default", malloc'd. */
-static char *suite_name(const char *file)
+/* Both malloc'd, and the folder they are in made. */
+static jm_status name_results(const struct request *q, char **suite, char **csv, jm_err *err)
 {
-    const char *base = file ? strrchr(file, '/') : NULL;
-    base = base ? base + 1 : file;
-    return base ? strndup(base, strcspn(base, ".")) : strdup("single");
+    if (q->suite_file) {
+        jm_status st = jm_suite_name(q->suite_file, suite, err);
+        if (st != JM_OK)
+            return st;
+    } else {
+        *suite = strdup(q->ab[0] ? "ab" : "single");
+    }
+    *csv = *suite ? jm_asprintf("%s/%s.csv", q->results, *suite) : NULL;
+    return *csv ? jm_make_dirs(q->results, err) : jm_fail(err, JM_ENOMEM, "out of memory");
 }
 
 /* Where rows go as they come: the CSV, and the table on stdout or the JSON that ends there. */
@@ -373,7 +379,7 @@ static int finish(const struct request *q, const char *suite, const struct outpu
                (int)(strlen(csv) - strlen(".csv")), csv);
     if (!q->plots || !out->measured || *q->stop) /* 'joulemark plot' draws them */
         return code;
-    char *plots = jm_asprintf("%s/plots", q->results);
+    char *plots = jm_results_dir(q->results, JM_RESULTS_PLOTS);
     int drawn = plots ? jm_plot_results(csv, plots, true, q->stop) : JM_EXIT_SYSTEM;
     if (drawn == JM_EXIT_OK && !out->json)
         printf("plots    %s/*.png, *.svg\n", plots);
@@ -414,9 +420,8 @@ int jm_cmd_run(int argc, char **argv)
     if (code >= 0)
         return code;
     q.stop = jm_stop_on_signals();
-    char *suite = q.ab[0] ? strdup("ab") : suite_name(q.suite_file);
-    char *csv = suite ? jm_asprintf("%s/%s.csv", q.results, suite) : NULL;
-    jm_status st = csv ? jm_make_dirs(q.results, &err) : jm_fail(&err, JM_ENOMEM, "out of memory");
+    char *suite = NULL, *csv = NULL;
+    jm_status st = name_results(&q, &suite, &csv, &err);
     snprintf(q.one.name, sizeof q.one.name, "%.24s-%.24s", q.one.format[0] ? q.one.format : "run",
              q.one.scenario);
     if (st == JM_OK)

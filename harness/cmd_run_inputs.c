@@ -74,7 +74,7 @@ jm_status jm_run_model_file(const struct jm_run_config *c, const char *results, 
                        *source);
     const char *base = strrchr(*source, '/');
     base = base ? base + 1 : *source;
-    char *dir = jm_asprintf("%s/models", results);
+    char *dir = jm_results_dir(results, JM_RESULTS_MODELS);
     *model = jm_asprintf("%s/%.*s-%s.gguf", dir ? dir : ".", (int)strcspn(base, "."), base,
                          jm_format_info(format)->name);
     st = *model && dir ? jm_make_dirs(dir, err) : jm_fail(err, JM_ENOMEM, "out of memory");

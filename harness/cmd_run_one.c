@@ -279,7 +279,7 @@ jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *p
     struct jm_run r = { .c = c, .place = place, .row = row };
     jm_record_clear(row);
     jm_run_record_identity(&r);
-    r.references = jm_asprintf("%s/references", place->results);
+    r.references = jm_results_dir(place->results, JM_RESULTS_REFERENCES);
     jm_status st = r.references ? open_all(&r, err) : jm_fail(err, JM_ENOMEM, "out of memory");
     if (st == JM_OK) {
         jm_run_record_model(&r);

@@ -71,6 +71,15 @@ for asked in "run --data" "run --model" "run --reference" "run --suite" "run --e
     [ "$(grep -c '^joulemark' "$dir/out")" -eq 1 ] || { echo "more than a line: joulemark $asked"; cat "$dir/out"; failed=1; }
 done
 rm -rf "$dir/r"
+# The runs of a suite do not lie among other results, and suites do not share a name by a dot.
+for name in models.ini plots references.ini roofline.ini .ini ..ini ...ini .hidden.ini; do
+    printf '[a]\n' >"$dir/$name"
+    expect 2 'name the file otherwise' run --suite "$dir/$name" --results "$dir/r"
+done
+[ ! -e "$dir/r" ] || { echo "a suite of a taken name leaves files"; failed=1; }
+printf '[a]\nmodel = none.gguf\n' >"$dir/week.42.ini"
+expect 3 'records +.*/r/week.42.csv' run --suite "$dir/week.42.ini" --results "$dir/r" --no-plots
+rm -rf "$dir/r"
 for setting in size=64 steps=2 cfg=1 tokenizer=tiny-u1-f16.gguf; do
     wrong="${setting%=*} is a setting of the workload imagegen, not of translate"
     expect 2 "run: $wrong" run --results "$dir/r" --$setting
