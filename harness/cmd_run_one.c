@@ -44,6 +44,7 @@ static jm_status on_window(bool open, void *user, jm_err *err)
     struct jm_run *r = user;
     jm_frequency_read("", open ? &r->load.before : &r->load.after);
     *(open ? &r->load.wait_before : &r->load.wait_after) = jm_core_wait_read();
+    (open ? jm_standstill_begin : jm_standstill_end)(&r->load.standstill);
     if (open)
         r->counters = jm_counters_begin();
     jm_status st = jm_session_phase(r->meters, open ? JM_PHASE_MEASURED : JM_PHASE_COOLDOWN, err);
