@@ -98,7 +98,7 @@ jm_status jm_number_given_u64(const char *name, const char *s, uint64_t least, u
 jm_status jm_number_given_u32(const char *name, const char *s, uint32_t least, uint32_t most,
                               uint32_t *out, jm_err *err)
 {
-    uint64_t v;
+    uint64_t v = 0;
     jm_status st = jm_number_given_u64(name, s, least, most, &v, err);
     if (st == JM_OK)
         *out = (uint32_t)v;
