@@ -194,7 +194,7 @@ static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err 
 
 static jm_status draw_if_any(const struct jm_plot_job *j, const struct plot *p, jm_err *err)
 {
-    size_t n;
+    size_t n = 0;
     jm_status st = write_data(j, p, &n, err);
 
     if (st == JM_OK && n > 0)
