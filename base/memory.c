@@ -2,7 +2,6 @@
 /* See memory.h. */
 #include "base/memory.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/number.h"
 
 /* How a version of cgroups calls its files. */
 struct group_files {
@@ -32,16 +32,11 @@ static FILE *open_at(const char *root, const char *dir, const char *name)
     return f;
 }
 
-static bool to_number(const char *s, uint64_t *out)
+/* "   123 kB" */
+static bool number_in(const char *s, uint64_t *out)
 {
-    char *end;
-    s += strspn(s, " \t");
-    errno = 0;
-    unsigned long long v = strtoull(s, &end, 10);
-    if (*s < '0' || *s > '9' || errno)
-        return false;
-    *out = v;
-    return true;
+    const char *end;
+    return jm_number_begins_u64(s + strspn(s, " \t"), out, &end);
 }
 
 /* The number behind key and a space or colon at the beginning of a line; key "": the file's first
@@ -55,7 +50,7 @@ static bool read_number(const char *root, const char *dir, const char *name, con
     size_t n = strlen(key);
     while (f && !found && fgets(line, sizeof line, f)) {
         if (n == 0 || (strncmp(line, key, n) == 0 && (line[n] == ' ' || line[n] == ':')))
-            found = to_number(line + n + (n > 0), out);
+            found = number_in(line + n + (n > 0), out);
         if (n == 0)
             break;
     }

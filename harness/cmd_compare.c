@@ -37,10 +37,15 @@ struct request {
     struct jm_report_how how;
 };
 
-static bool parse_option(struct request *q, int argc, char **argv, int *i)
+/* A file, or an option with what is its value, at argv[*i]. */
+static jm_status take(struct request *q, int argc, char **argv, int *i, jm_err *err)
 {
     const char *a = argv[*i], *v;
-    if (strcmp(a, "--csv") == 0)
+    if (a[0] != '-' && !q->a)
+        q->a = a;
+    else if (a[0] != '-' && !q->b)
+        q->b = a;
+    else if (strcmp(a, "--csv") == 0)
         q->format = JM_REPORT_CSV;
     else if (strcmp(a, "--markdown") == 0)
         q->format = JM_REPORT_MARKDOWN;
@@ -49,34 +54,28 @@ static bool parse_option(struct request *q, int argc, char **argv, int *i)
     else if ((v = jm_option_value("--across", argc, argv, i)))
         q->across = v;
     else if ((v = jm_option_value("--resolve", argc, argv, i)))
-        return jm_share_parse(v, &q->how.resolve);
+        return jm_share_given("--resolve", v, 10.0, &q->how.resolve, err);
     else if ((v = jm_option_value("--a", argc, argv, i)))
         q->filter_a = v;
     else if ((v = jm_option_value("--b", argc, argv, i)))
         q->filter_b = v;
     else
-        return false;
-    return true;
+        return jm_fail(err, JM_EUSAGE, "cannot use '%.64s'", a);
+    return JM_OK;
 }
 
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct request *q)
 {
+    jm_err err = { .status = JM_OK };
     for (int i = 1; i < argc; i++) {
-        const char *bad = argv[i];
-        if (strcmp(bad, "--help") == 0 || strcmp(bad, "-h") == 0) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             (void)fputs(usage, stdout);
             return JM_EXIT_OK;
         }
-        if (bad[0] != '-' && !q->a) {
-            q->a = bad;
-        } else if (bad[0] != '-' && !q->b) {
-            q->b = bad;
-        } else if (!parse_option(q, argc, argv, &i)) {
-            (void)fprintf(stderr,
-                          "joulemark compare: cannot use '%s'; see 'joulemark compare "
-                          "--help'\n",
-                          bad);
+        if (take(q, argc, argv, &i, &err) != JM_OK) {
+            (void)fprintf(stderr, "joulemark compare: %s; see 'joulemark compare --help'\n",
+                          err.text);
             return JM_EXIT_USAGE;
         }
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/number.h"
 #include "harness/commands.h"
 #include "harness/compare/gate.h"
 #include "harness/compare/option.h"
@@ -35,49 +36,45 @@ struct request {
     struct jm_gate_limits limits;
 };
 
-static bool parse_count(const char *s, size_t *out)
+/* A file, or an option with what is its value, at argv[*i]. */
+static jm_status take(struct request *q, int argc, char **argv, int *i, jm_err *err)
 {
-    char *end;
-    unsigned long long v = strtoull(s, &end, 10);
-    *out = (size_t)v;
-    return *s >= '0' && *s <= '9' && !*end && v >= JM_BOOTSTRAP_MIN && v <= 10000;
-}
-
-static bool parse_option(struct request *q, int argc, char **argv, int *i)
-{
-    const char *v;
-    if (strcmp(argv[*i], "--github") == 0)
-        return q->github = true;
-    if ((v = jm_option_value("--baseline", argc, argv, i)))
-        return (q->base = v) != NULL;
-    if ((v = jm_option_value("--junit", argc, argv, i)))
-        return (q->junit = v) != NULL;
-    if ((v = jm_option_value("--max-slowdown", argc, argv, i)))
-        return jm_share_parse(v, &q->limits.slowdown);
-    if ((v = jm_option_value("--max-energy", argc, argv, i)))
-        return q->limits.energy_required = jm_share_parse(v, &q->limits.energy);
-    if ((v = jm_option_value("--min-quality", argc, argv, i)))
-        return jm_share_parse(v, &q->limits.quality);
-    if ((v = jm_option_value("--min-repeats", argc, argv, i)))
-        return parse_count(v, &q->limits.repeats);
-    return false;
+    struct jm_gate_limits *limits = &q->limits;
+    const char *arg = argv[*i], *v;
+    if (arg[0] != '-' && !q->fresh)
+        q->fresh = arg;
+    else if (strcmp(arg, "--github") == 0)
+        q->github = true;
+    else if ((v = jm_option_value("--baseline", argc, argv, i)))
+        q->base = v;
+    else if ((v = jm_option_value("--junit", argc, argv, i)))
+        q->junit = v;
+    else if ((v = jm_option_value("--max-slowdown", argc, argv, i)))
+        return jm_share_given("--max-slowdown", v, 10.0, &limits->slowdown, err);
+    else if ((v = jm_option_value("--max-energy", argc, argv, i))) {
+        limits->energy_required = true;
+        return jm_share_given("--max-energy", v, 10.0, &limits->energy, err);
+    } else if ((v = jm_option_value("--min-quality", argc, argv, i)))
+        return jm_share_given("--min-quality", v, 10.0, &limits->quality, err);
+    else if ((v = jm_option_value("--min-repeats", argc, argv, i)))
+        return jm_number_given_u32("--min-repeats", v, JM_BOOTSTRAP_MIN, 10000, &limits->repeats,
+                                   err);
+    else
+        return jm_fail(err, JM_EUSAGE, "cannot use '%.64s'", arg);
+    return JM_OK;
 }
 
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct request *q)
 {
+    jm_err err = { .status = JM_OK };
     for (int i = 1; i < argc; i++) {
-        const char *arg = argv[i];
-        if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             (void)fputs(usage, stdout);
             return JM_EXIT_OK;
         }
-        if (arg[0] != '-' && !q->fresh) {
-            q->fresh = arg;
-        } else if (!parse_option(q, argc, argv, &i)) {
-            (void)fprintf(
-                stderr, "joulemark gate: cannot use '%s'%s%s; see 'joulemark gate --help'\n", arg,
-                i < argc && argv[i] != arg ? " " : "", i < argc && argv[i] != arg ? argv[i] : "");
+        if (take(q, argc, argv, &i, &err) != JM_OK) {
+            (void)fprintf(stderr, "joulemark gate: %s; see 'joulemark gate --help'\n", err.text);
             return JM_EXIT_USAGE;
         }
     }

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* joulemark imagine: a caption in, a PNG picture out, so that anyone can see the model is real. */
-#include <errno.h>
 #include <getopt.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backends/loader.h"
 #include "base/checked.h"
+#include "base/number.h"
 #include "harness/commands.h"
 #include "harness/exit_code.h"
 #include "harness/memory_line.h"
@@ -45,7 +44,7 @@ static const char usage[] =
     "  joulemark imagine \"pomme rouge\" -o apples.png --n 9 --seed 1\n"
     "  joulemark imagine --prompts u1-emoji.csv -o sheet.png\n";
 
-enum { MAX_PICTURES = 4096, MAX_TOGETHER = 16, SHEET_GAP = 4 };
+enum { MAX_PICTURES = 4096, MAX_TOGETHER = 16, SHEET_GAP = 4, MAX_SIDE = 32768 };
 
 struct options {
     const char *output, *caption, *prompts, *model, *tokenizer, *noise, *backend;
@@ -72,41 +71,32 @@ struct drawing {
 
 /* ---- options ---- */
 
-static bool to_u32(const char *s, uint32_t min, uint32_t max, uint32_t *out)
+static jm_status set_real(const char *name, const char *s, double least, double most, float *out,
+                          jm_err *err)
 {
-    char *end;
-    errno = 0;
-    unsigned long v = strtoul(s, &end, 10);
-    if (*s < '0' || *s > '9' || *end || errno || v < min || v > max)
-        return false;
-    *out = (uint32_t)v;
-    return true;
-}
-
-static bool to_u64(const char *s, uint64_t *out)
-{
-    char *end;
-    errno = 0;
-    *out = strtoull(s, &end, 10);
-    return *s >= '0' && *s <= '9' && !*end && !errno;
-}
-
-static bool to_real(const char *s, float *out)
-{
-    char *end;
-    *out = strtof(s, &end);
-    return end != s && !*end && isfinite(*out) && *out >= 0;
+    double v;
+    jm_status st = jm_number_given_real(name, s, least, most, &v, err);
+    if (st == JM_OK)
+        *out = (float)v;
+    return st;
 }
 
 /* "64" or "64x48". */
-static bool to_size(const char *s, struct jm_sampling *how)
+static jm_status set_size(const char *s, struct jm_sampling *how, jm_err *err)
 {
-    char width[16];
-    const char *x = strchr(s, 'x');
-    if (!x)
-        return to_u32(s, 1, UINT32_MAX, &how->width) && (how->height = how->width);
-    snprintf(width, sizeof width, "%.*s", (int)(x - s < 15 ? x - s : 15), s);
-    return to_u32(width, 1, UINT32_MAX, &how->width) && to_u32(x + 1, 1, UINT32_MAX, &how->height);
+    const char *end;
+    uint64_t width, height;
+    bool ok = jm_number_begins_u64(s, &width, &end) && width > 0 && width <= MAX_SIDE;
+    height = width;
+    if (ok && *end)
+        ok = *end == 'x' && jm_number_u64(end + 1, 1, MAX_SIDE, &height);
+    if (!ok)
+        return jm_fail(err, JM_EUSAGE,
+                       "--size must be N or WxH, whole numbers from 1 to %d, not '%.64s'", MAX_SIDE,
+                       s);
+    how->width = (uint32_t)width;
+    how->height = (uint32_t)height;
+    return JM_OK;
 }
 
 static const struct option long_options[] = { { "output", required_argument, NULL, 'o' },
@@ -127,26 +117,33 @@ static const struct option long_options[] = { { "output", required_argument, NUL
                                               { "help", no_argument, NULL, 'h' },
                                               { 0 } };
 
-/* false: the value makes no sense. */
-static bool set_option(struct options *o, int c, const char *v)
+static const char *option_name(int c)
+{
+    for (const struct option *o = long_options; o->name; o++)
+        if (o->val == c)
+            return o->name;
+    return "?";
+}
+
+static jm_status set_option(struct options *o, int c, const char *v, jm_err *err)
 {
     switch (c) {
     case 'n':
-        return to_u32(v, 1, MAX_PICTURES, &o->n);
+        return jm_number_given_u32("--n", v, 1, MAX_PICTURES, &o->n, err);
     case 's':
-        return to_u64(v, &o->seed);
+        return jm_number_given_u64("--seed", v, 0, UINT64_MAX, &o->seed, err);
     case 'z':
-        return to_size(v, &o->how);
+        return set_size(v, &o->how, err);
     case 'p':
-        return to_u32(v, 1, JM_MAX_STEPS, &o->how.steps);
+        return jm_number_given_u32("--steps", v, 1, JM_MAX_STEPS, &o->how.steps, err);
     case 'c':
-        return to_real(v, &o->how.cfg);
+        return set_real("--cfg", v, 0, 1000, &o->how.cfg, err);
     case 'f':
-        return to_real(v, &o->how.shift) && o->how.shift > 0;
+        return set_real("--shift", v, 1e-6, 1000, &o->how.shift, err);
     case 'l':
-        return to_u32(v, 1, 4096, &o->tile);
+        return jm_number_given_u32("--tile", v, 1, 4096, &o->tile, err);
     case 't':
-        return to_u32(v, 1, 65536, &o->device.threads);
+        return jm_number_given_u32("--threads", v, 1, 65536, &o->device.threads, err);
     default:
         break;
     }
@@ -158,15 +155,7 @@ static bool set_option(struct options *o, int c, const char *v)
                         : c == 'b' ? &o->backend
                                    : &o->device.isa;
     *text = v;
-    return *v != '\0';
-}
-
-static const char *option_name(int c)
-{
-    for (const struct option *o = long_options; o->name; o++)
-        if (o->val == c)
-            return o->name;
-    return "?";
+    return *v ? JM_OK : jm_fail(err, JM_EUSAGE, "--%s is empty", option_name(c));
 }
 
 static jm_status check_options(const struct options *o, int n_captions, jm_err *err)
@@ -402,9 +391,8 @@ int jm_cmd_imagine(int argc, char **argv)
         }
         if (c == '?')
             return JM_EXIT_USAGE;
-        if (!set_option(&o, c, optarg)) {
-            fprintf(stderr, "joulemark imagine: --%s '%s': not a value it can have; see --help\n",
-                    option_name(c), optarg);
+        if (set_option(&o, c, optarg, &err) != JM_OK) {
+            fprintf(stderr, "joulemark imagine: %s; see --help\n", err.text);
             return JM_EXIT_USAGE;
         }
     }

@@ -140,22 +140,26 @@ static bool any_estimated(const struct jm_table *t)
     return false;
 }
 
-static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err *err)
+/* *n: how much there is to draw. */
+static jm_status write_data(const struct jm_plot_job *j, const struct plot *p, size_t *n,
+                            jm_err *err)
 {
-    char models[160], cpus[160], scenarios[160], threads[160];
     FILE *f = fopen(j->data, "w");
 
     if (!f)
         return jm_fail(err, JM_EIO, "%s: %s", j->data, strerror(errno));
-    size_t n = p->data(f, j);
+    *n = p->data(f, j);
     bool bad = ferror(f) != 0;
     if (fclose(f) != 0 || bad)
         return jm_fail(err, JM_EIO, "%s: cannot be written; is the disk full?", j->data);
-    if (n == 0) {
-        if (!j->quiet)
-            printf("%s%s left out: %s\n", p->name, j->suffix, p->nothing);
-        return JM_OK;
-    }
+    return JM_OK;
+}
+
+/* Of what is in the data file. */
+static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err *err)
+{
+    char models[160], cpus[160], scenarios[160], threads[160];
+
     jm_plot_values(j->t, "model", models, sizeof models);
     jm_plot_values(j->t, "host_cpu", cpus, sizeof cpus);
     jm_plot_values(j->t, "scenario", scenarios, sizeof scenarios);
@@ -188,6 +192,18 @@ static jm_status draw(const struct jm_plot_job *j, const struct plot *p, jm_err 
     return st;
 }
 
+static jm_status draw_if_any(const struct jm_plot_job *j, const struct plot *p, jm_err *err)
+{
+    size_t n = 0;
+    jm_status st = write_data(j, p, &n, err);
+
+    if (st == JM_OK && n > 0)
+        return draw(j, p, err);
+    if (st == JM_OK && !j->quiet)
+        printf("%s%s left out: %s\n", p->name, j->suffix, p->nothing);
+    return st;
+}
+
 /* All plots of one workload's runs, or of all runs where workload is NULL. */
 static jm_status draw_runs(struct jm_plot_job j, const char *workload, jm_err *err)
 {
@@ -202,7 +218,7 @@ static jm_status draw_runs(struct jm_plot_job j, const char *workload, jm_err *e
     j.t = &t;
     if (st == JM_OK) {
         for (size_t i = 0; i < sizeof plots / sizeof plots[0] && st == JM_OK; i++)
-            st = draw(&j, &plots[i], err);
+            st = draw_if_any(&j, &plots[i], err);
         jm_table_free(&t);
     }
     free(suffix);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/number.h"
 #include "base/sha256.h"
 #include "harness/cmd_run_ab.h"
 #include "harness/cmd_run_inputs.h"
@@ -82,9 +83,11 @@ static jm_status check_hash(const char *name, const char *suffix, const char *he
     return st;
 }
 
-static jm_status check_side(const struct jm_claim_side *s, jm_err *err)
+static jm_status check_side(const struct jm_claim_side *s, const char *claim, jm_err *err)
 {
-    jm_status st = check_hash(jm_run_model(&s->run), ".gguf", s->model_sha256, err);
+    jm_status st = jm_run_check_section(&s->run, claim, s->run.name, err);
+    if (st == JM_OK)
+        st = check_hash(jm_run_model(&s->run), ".gguf", s->model_sha256, err);
     return st == JM_OK ? check_hash(jm_run_data(&s->run), ".csv", s->data_sha256, err) : st;
 }
 
@@ -232,9 +235,9 @@ static jm_status reproduce_claim(const struct request *q, int *code, jm_err *err
     if (!column || column->kind == JM_COLUMN_TEXT)
         return jm_fail(err, JM_EINPUT, "%s: metric '%s' is no number in the results", q->what,
                        c.metric);
-    st = check_side(&c.subject, err);
+    st = check_side(&c.subject, q->what, err);
     if (st == JM_OK && c.has_other)
-        st = check_side(&c.other, err);
+        st = check_side(&c.other, q->what, err);
     if (st == JM_OK)
         st = session(q, c.has_other ? &c.other.run : &c.subject.run,
                      c.has_other ? &c.subject.run : NULL, q->repeats ? q->repeats : c.repeats, &s,
@@ -313,6 +316,8 @@ static jm_status reproduce_run(const struct request *q, int *code, jm_err *err)
         past ? jm_past_run_read(q->what, past, err) : jm_fail(err, JM_ENOMEM, "out of memory");
     char objection[512] = "";
     if (st == JM_OK)
+        st = jm_run_check_section(&past->config, q->what, "settings", err);
+    if (st == JM_OK)
         jm_run_objection(&past->record, objection);
     if (*objection)
         st = jm_fail(err, JM_ERANGE, "%s", objection);
@@ -329,36 +334,35 @@ static jm_status reproduce_run(const struct request *q, int *code, jm_err *err)
     return st;
 }
 
+/* What to reproduce, or an option with its value, at argv[*i]. */
+static jm_status take(struct request *q, int argc, char **argv, int *i, jm_err *err)
+{
+    const char *a = argv[*i], *v;
+    if ((v = jm_option_value("--repeats", argc, argv, i)))
+        return jm_number_given_u32("--repeats", v, 5, 1000, &q->repeats, err);
+    if ((v = jm_option_value("--tolerance", argc, argv, i)))
+        return jm_share_given("--tolerance", v, 0.5, &q->tolerance, err);
+    if ((v = jm_option_value("--results", argc, argv, i)))
+        q->results = v;
+    else if (a[0] != '-' && !q->what)
+        q->what = a;
+    else
+        return jm_fail(err, JM_EUSAGE, "cannot use '%.64s'", a);
+    return JM_OK;
+}
+
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct request *q)
 {
+    jm_err err = { .status = JM_OK };
     for (int i = 1; i < argc; i++) {
-        const char *a = argv[i], *v;
-        double n;
-        bool ok = true;
-        if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             (void)fputs(usage, stdout);
             return JM_EXIT_OK;
         }
-        if ((v = jm_option_value("--repeats", argc, argv, &i))) {
-            char *end;
-            n = strtod(v, &end);
-            ok = *v >= '0' && *v <= '9' && !*end && n >= 5 && n <= 1000 && n == floor(n);
-            q->repeats = ok ? (uint32_t)n : 0;
-        } else if ((v = jm_option_value("--tolerance", argc, argv, &i))) {
-            ok = jm_share_parse(v, &q->tolerance) && q->tolerance <= 0.5;
-        } else if ((v = jm_option_value("--results", argc, argv, &i))) {
-            q->results = v;
-        } else if (a[0] != '-' && !q->what) {
-            q->what = a;
-        } else {
-            ok = false;
-        }
-        if (!ok) {
-            (void)fprintf(stderr,
-                          "joulemark reproduce: cannot use '%s'; see 'joulemark reproduce "
-                          "--help'\n",
-                          a);
+        if (take(q, argc, argv, &i, &err) != JM_OK) {
+            (void)fprintf(stderr, "joulemark reproduce: %s; see 'joulemark reproduce --help'\n",
+                          err.text);
             return JM_EXIT_USAGE;
         }
     }

@@ -8,6 +8,7 @@
 
 #include "backends/loader.h"
 #include "base/file.h"
+#include "base/number.h"
 #include "harness/cmd_run_inputs.h"
 #include "harness/commands.h"
 #include "harness/exit_code.h"
@@ -26,8 +27,8 @@ static const char usage[] =
     "comes. Writes DIR/roofline/: roofs.csv, batches.csv, ops.csv, roofline.svg and "
     "roofline.png.\n\n"
     "  --model FILE       and --data, --format, --kv-format, --workload, --languages, --size,\n"
-    "                     --steps, --backend, --isa, --threads, --batch: as of 'joulemark run';\n"
-    "                     unless told the bundled translator\n"
+    "                     --steps, --cfg, --backend, --isa, --threads, --batch: as of\n"
+    "                     'joulemark run'; unless told the bundled translator\n"
     "  --scenario NAME    single-stream or offline (both unless told)\n"
     "  --suite FILE --run NAME\n"
     "                     the settings of a suite's run, in place of those above\n"
@@ -79,22 +80,18 @@ static jm_status from_suite(struct request *q, jm_err *err)
 
 static jm_status check(struct request *q, jm_err *err)
 {
-    char *end = NULL;
     const char *s = q->run.scenario;
     jm_status st = from_suite(q, err);
+    if (st == JM_OK && q->seconds_text)
+        st = jm_number_given_real("--seconds", q->seconds_text, 0.001, 3600, &q->seconds, err);
     if (st != JM_OK)
         return st;
-    if (q->seconds_text) {
-        q->seconds = strtod(q->seconds_text, &end);
-        if (!*q->seconds_text || *end || !(q->seconds > 0 && q->seconds <= 3600))
-            return jm_fail(err, JM_EUSAGE, "--seconds is a number up to 3600, not '%.40s'",
-                           q->seconds_text);
-    }
     if (jm_option_given(&q->run, "scenario") && strcmp(s, "single-stream") != 0 &&
         strcmp(s, "offline") != 0)
         return jm_fail(err, JM_EUSAGE, "a roofline is of single-stream or offline, not of '%.40s'",
                        s);
-    return JM_OK;
+    return q->suite ? jm_run_check_section(&q->run, q->suite, q->run_name, err)
+                    : jm_run_check(&q->run, err);
 }
 
 /* -1: go on; else the exit code. */
@@ -217,7 +214,7 @@ static jm_status measure(const struct request *q, struct jm_roofline *r, jm_err 
 /* Files and plot; where there is no gnuplot, its absence is told and is no failure. */
 static jm_status write_all(const struct request *q, const struct jm_roofline *r, jm_err *err)
 {
-    char *dir = jm_asprintf("%s/roofline", q->results);
+    char *dir = jm_results_dir(q->results, JM_RESULTS_ROOFLINE);
     jm_status st = dir ? jm_make_dirs(dir, err) : jm_fail(err, JM_ENOMEM, "out of memory");
     if (st == JM_OK)
         st = jm_roofline_write(r, dir, err);

@@ -90,41 +90,49 @@ static bool set_progress(const char *how, enum jm_progress_mode *mode)
     return *mode != JM_PROGRESS_AUTO || strcmp(how, "auto") == 0;
 }
 
+/* An option and its values at argv[*i], which moves past them. */
+static jm_status take(struct request *q, int argc, char **argv, int *i, jm_err *err)
+{
+    static const char *const own[] = { "--suite", "--results", "--progress", "--ab", NULL };
+    const char *a = argv[*i], *mode = NULL;
+    bool *flag = strcmp(a, "--json") == 0       ? &q->json
+                 : strcmp(a, "--no-plots") == 0 ? &q->plots
+                                                : NULL;
+    if (flag) {
+        *flag = flag != &q->plots;
+        ++*i;
+        return JM_OK;
+    }
+    if (jm_option_takes("--suite", argc, argv, i, &q->suite_file) ||
+        jm_option_takes("--results", argc, argv, i, &q->results))
+        return JM_OK;
+    if (strcmp(a, "--ab") == 0 && *i + 2 < argc) {
+        q->ab[0] = argv[*i + 1];
+        q->ab[1] = argv[*i + 2];
+        *i += 3;
+        return JM_OK;
+    }
+    if (jm_option_takes("--progress", argc, argv, i, &mode))
+        return set_progress(mode, &q->mode)
+                   ? JM_OK
+                   : jm_fail(err, JM_EUSAGE, "--progress is auto, json or none, not '%.40s'", mode);
+    if (jm_option_is_bare(a, own))
+        return jm_fail(err, JM_EUSAGE, "%s needs %s", a,
+                       strcmp(a, "--ab") == 0 ? "two values" : "a value");
+    return jm_option_parse(&q->one, argc, argv, i, err);
+}
+
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct request *q)
 {
-    static const char *const own[] = { "--suite", "--results", "--progress", "--ab", NULL };
     jm_err err = { 0 };
     jm_run_config_init(&q->one);
     for (int i = 1; i < argc;) {
-        const char *a = argv[i], *mode = NULL;
-        if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             usage(stdout);
             return JM_EXIT_OK;
-        } else if (strcmp(a, "--no-plots") == 0) {
-            q->plots = false;
-            i++;
-        } else if (strcmp(a, "--json") == 0) {
-            q->json = true;
-            i++;
-        } else if (jm_option_takes("--suite", argc, argv, &i, &q->suite_file) ||
-                   jm_option_takes("--results", argc, argv, &i, &q->results)) {
-            continue;
-        } else if (strcmp(a, "--ab") == 0 && i + 2 < argc) {
-            q->ab[0] = argv[++i];
-            q->ab[1] = argv[++i];
-            i++;
-        } else if (jm_option_takes("--progress", argc, argv, &i, &mode)) {
-            if (!set_progress(mode, &q->mode)) {
-                fprintf(stderr, "joulemark run: --progress is auto, json or none, not '%.40s'\n",
-                        mode);
-                return JM_EXIT_USAGE;
-            }
-        } else if (jm_option_is_bare(a, own)) {
-            fprintf(stderr, "joulemark run: %s needs %s; see 'joulemark run --help'\n", a,
-                    strcmp(a, "--ab") == 0 ? "two values" : "a value");
-            return JM_EXIT_USAGE;
-        } else if (jm_option_parse(&q->one, argc, argv, &i, &err) != JM_OK) {
+        }
+        if (take(q, argc, argv, &i, &err) != JM_OK) {
             fprintf(stderr, "joulemark run: %s; see 'joulemark run --help'\n", err.text);
             return JM_EXIT_USAGE;
         }
@@ -206,12 +214,18 @@ static void print_row(const struct jm_record *r, int name_width)
     fflush(stdout);
 }
 
-/* "dir/default.ini" to "default", malloc'd. */
-static char *suite_name(const char *file)
+/* Both malloc'd, and the folder they are in made. */
+static jm_status name_results(const struct request *q, char **suite, char **csv, jm_err *err)
 {
-    const char *base = file ? strrchr(file, '/') : NULL;
-    base = base ? base + 1 : file;
-    return base ? strndup(base, strcspn(base, ".")) : strdup("single");
+    if (q->suite_file) {
+        jm_status st = jm_suite_name(q->suite_file, suite, err);
+        if (st != JM_OK)
+            return st;
+    } else {
+        *suite = strdup(q->ab[0] ? "ab" : "single");
+    }
+    *csv = *suite ? jm_asprintf("%s/%s.csv", q->results, *suite) : NULL;
+    return *csv ? jm_make_dirs(q->results, err) : jm_fail(err, JM_ENOMEM, "out of memory");
 }
 
 /* Where rows go as they come: the CSV, and the table on stdout or the JSON that ends there. */
@@ -296,14 +310,9 @@ static jm_status lay_out(const struct request *q, struct jm_run_config **runs, s
     }
     for (size_t i = 0; st == JM_OK && i < n_asked && asked; i++)
         jm_options_override(&asked[i], &q->one);
-    for (size_t i = 0; st == JM_OK && i < n_asked && !q->ab[0]; i++) {
-        jm_err why = { 0 };
-        st = jm_run_check(&from[i], &why);
-        if (st != JM_OK && asked)
-            st = jm_fail(err, JM_EINPUT, "%s: [%s]: %s", q->suite_file, from[i].name, why.text);
-        else if (st != JM_OK)
-            st = jm_fail(err, st, "%s", why.text);
-    }
+    for (size_t i = 0; st == JM_OK && i < n_asked && !q->ab[0]; i++)
+        st = asked ? jm_run_check_section(&from[i], q->suite_file, from[i].name, err)
+                   : jm_run_check(&from[i], err);
     if (st == JM_OK)
         st = jm_order_runs(from, n_asked, &all, n, err);
     free(asked);
@@ -370,7 +379,7 @@ static int finish(const struct request *q, const char *suite, const struct outpu
                (int)(strlen(csv) - strlen(".csv")), csv);
     if (!q->plots || !out->measured || *q->stop) /* 'joulemark plot' draws them */
         return code;
-    char *plots = jm_asprintf("%s/plots", q->results);
+    char *plots = jm_results_dir(q->results, JM_RESULTS_PLOTS);
     int drawn = plots ? jm_plot_results(csv, plots, true, q->stop) : JM_EXIT_SYSTEM;
     if (drawn == JM_EXIT_OK && !out->json)
         printf("plots    %s/*.png, *.svg\n", plots);
@@ -411,9 +420,8 @@ int jm_cmd_run(int argc, char **argv)
     if (code >= 0)
         return code;
     q.stop = jm_stop_on_signals();
-    char *suite = q.ab[0] ? strdup("ab") : suite_name(q.suite_file);
-    char *csv = suite ? jm_asprintf("%s/%s.csv", q.results, suite) : NULL;
-    jm_status st = csv ? jm_make_dirs(q.results, &err) : jm_fail(&err, JM_ENOMEM, "out of memory");
+    char *suite = NULL, *csv = NULL;
+    jm_status st = name_results(&q, &suite, &csv, &err);
     snprintf(q.one.name, sizeof q.one.name, "%.24s-%.24s", q.one.format[0] ? q.one.format : "run",
              q.one.scenario);
     if (st == JM_OK)

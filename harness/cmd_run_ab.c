@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "harness/cmd_run_inputs.h"
 #include "harness/compare/print.h"
 #include "harness/compare/select.h"
 #include "harness/exit_code.h"
@@ -136,6 +137,10 @@ int jm_run_ab(const struct jm_run_config *base, const char *text_a, const char *
     jm_status st = jm_options_parse_text(&a, text_a, &err);
     if (st == JM_OK)
         st = jm_options_parse_text(&b, text_b, &err);
+    if (st == JM_OK)
+        st = jm_run_check(&a, &err);
+    if (st == JM_OK)
+        st = jm_run_check(&b, &err);
     if (st == JM_OK)
         st = jm_session_run(&a, &b, pairs, place, csv, stdout, &s, &err);
     int code = jm_exit_code(st);

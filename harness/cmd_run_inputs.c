@@ -74,7 +74,7 @@ jm_status jm_run_model_file(const struct jm_run_config *c, const char *results, 
                        *source);
     const char *base = strrchr(*source, '/');
     base = base ? base + 1 : *source;
-    char *dir = jm_asprintf("%s/models", results);
+    char *dir = jm_results_dir(results, JM_RESULTS_MODELS);
     *model = jm_asprintf("%s/%.*s-%s.gguf", dir ? dir : ".", (int)strcspn(base, "."), base,
                          jm_format_info(format)->name);
     st = *model && dir ? jm_make_dirs(dir, err) : jm_fail(err, JM_ENOMEM, "out of memory");
@@ -100,6 +100,28 @@ static jm_status check_bounds(const struct jm_workload_ops *w, const struct jm_r
     return JM_OK;
 }
 
+static bool heeds(const struct jm_workload_ops *w, const char *setting)
+{
+    const char *const *s = w->settings;
+    while (s && *s && strcmp(*s, setting) != 0)
+        s++;
+    return s && *s;
+}
+
+/* What only another workload heeds would be ignored without a word. */
+static jm_status check_settings(const struct jm_workload_ops *w, const struct jm_run_config *c,
+                                jm_err *err)
+{
+    size_t n;
+    const struct jm_workload_ops *const *all = jm_workloads(&n);
+    for (size_t i = 0; i < n; i++)
+        for (const char *const *s = all[i]->settings; s && *s; s++)
+            if (!heeds(w, *s) && jm_option_changed(c, *s))
+                return jm_fail(err, JM_EUSAGE, "%s is a setting of the workload %s, not of %s", *s,
+                               all[i]->name, w->name);
+    return JM_OK;
+}
+
 jm_status jm_run_check(const struct jm_run_config *c, jm_err *err)
 {
     const struct jm_workload_ops *w = jm_run_workload(c->workload, err);
@@ -107,10 +129,21 @@ jm_status jm_run_check(const struct jm_run_config *c, jm_err *err)
     jm_format format;
     if (!w)
         return JM_EUSAGE;
-    jm_status st = c->format[0] ? jm_quantize_format(c->format, &format, err) : JM_OK;
+    jm_status st = check_settings(w, c, err);
+    if (st == JM_OK && c->format[0])
+        st = jm_quantize_format(c->format, &format, err);
     if (st == JM_OK)
         st = jm_run_kv_format(c, &format, err);
     if (st == JM_OK)
         st = jm_load_settings(c, &load, err);
     return st == JM_OK ? check_bounds(w, c, err) : st;
+}
+
+jm_status jm_run_check_section(const struct jm_run_config *c, const char *file, const char *section,
+                               jm_err *err)
+{
+    jm_err why = { .status = JM_OK };
+    if (jm_run_check(c, &why) == JM_OK)
+        return JM_OK;
+    return jm_fail(err, JM_EINPUT, "%.160s: [%.60s]: %.280s", file, section, why.text);
 }

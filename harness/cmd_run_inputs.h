@@ -28,4 +28,8 @@ const char *jm_run_data(const struct jm_run_config *c);
  * told before its first. JM_EUSAGE. */
 jm_status jm_run_check(const struct jm_run_config *c, jm_err *err);
 
+/* The same of the run that a section of a file describes; the text says both. JM_EINPUT. */
+jm_status jm_run_check_section(const struct jm_run_config *c, const char *file, const char *section,
+                               jm_err *err);
+
 #endif

@@ -44,6 +44,7 @@ static jm_status on_window(bool open, void *user, jm_err *err)
     struct jm_run *r = user;
     jm_frequency_read("", open ? &r->load.before : &r->load.after);
     *(open ? &r->load.wait_before : &r->load.wait_after) = jm_core_wait_read();
+    (open ? jm_standstill_begin : jm_standstill_end)(&r->load.standstill);
     if (open)
         r->counters = jm_counters_begin();
     jm_status st = jm_session_phase(r->meters, open ? JM_PHASE_MEASURED : JM_PHASE_COOLDOWN, err);
@@ -67,6 +68,7 @@ static jm_status open_meters(struct jm_run *r, jm_err *err)
                        c->powerlog_scope);
     return jm_session_open(&how, &r->meters, err);
 }
+
 static jm_status find_files(struct jm_run *r, jm_err *err)
 {
     const struct jm_run_config *c = r->c;
@@ -79,6 +81,27 @@ static jm_status find_files(struct jm_run *r, jm_err *err)
         free(r->reference_model);
         st = jm_find_file(c->reference, ".gguf", &r->reference_model, err);
     }
+    return st;
+}
+
+/* What this run's answers are judged by; without a reference nothing. */
+static jm_status get_references(struct jm_run *r, const struct jm_workload_config *w, jm_err *err)
+{
+    const struct jm_run_config *c = r->c;
+    if (strcmp(c->reference, "none") == 0)
+        return JM_OK;
+    struct jm_workload_config like = *w;
+    like.model_path = r->reference_model;
+    uint32_t most = c->reference_samples > 0 ? c->reference_samples : UINT32_MAX;
+    phase(r, "reference answers");
+    jm_status st = jm_reference_get(r->ops, &like, most, r->references, on_progress, r,
+                                    r->place->stop, &r->quality, err);
+    bool own = strcmp(r->model, r->reference_model) == 0;
+    /* Pictures of other kernels differ in some last bit: only their likeness says much. */
+    if (st == JM_OK && !r->ops->save)
+        st = jm_reference_get(r->ops, w, own || most < MOST_SAME ? most : MOST_SAME, r->references,
+                              on_progress, r, r->place->stop, &r->same, err);
+    jm_progress_end(r->place->progress);
     return st;
 }
 
@@ -111,20 +134,8 @@ static jm_status open_all(struct jm_run *r, jm_err *err)
                                     .device = r->device };
     if (st == JM_OK)
         st = open_meters(r, err);
-    if (st == JM_OK && strcmp(c->reference, "none") != 0) {
-        struct jm_workload_config like = w;
-        like.model_path = r->reference_model;
-        phase(r, "reference answers");
-        uint32_t most = c->reference_samples > 0 ? c->reference_samples : UINT32_MAX;
-        st = jm_reference_get(r->ops, &like, most, r->references, on_progress, r, r->place->stop,
-                              &r->quality, err);
-        bool own = strcmp(r->model, r->reference_model) == 0;
-        /* Pictures of other kernels differ in some last bit: only their likeness says much. */
-        if (st == JM_OK && !r->ops->save)
-            st = jm_reference_get(r->ops, &w, own || most < MOST_SAME ? most : MOST_SAME,
-                                  r->references, on_progress, r, r->place->stop, &r->same, err);
-        jm_progress_end(r->place->progress);
-    }
+    if (st == JM_OK)
+        st = get_references(r, &w, err);
     if (st == JM_OK)
         st = r->ops->open(&w, &r->workload, err);
     if (st == JM_OK && r->quality.folder)
@@ -212,6 +223,7 @@ static jm_status measure(struct jm_run *r, jm_err *err)
         st = idle(r, JM_PHASE_COOLDOWN, err);
     return st;
 }
+
 /* Before anything is measured. On demand only JSON goes to stderr, or nothing. */
 static void state_memory(const struct jm_run *r)
 {
@@ -220,6 +232,7 @@ static void state_memory(const struct jm_run *r)
     if (r->place->mode == JM_PROGRESS_AUTO)
         jm_memory_line(stderr, r->c->name, &m.memory, m.other_bytes);
 }
+
 static void close_all(struct jm_run *r)
 {
     jm_load_result_free(&r->load.result);
@@ -267,7 +280,7 @@ jm_status jm_run_one(const struct jm_run_config *c, const struct jm_run_place *p
     struct jm_run r = { .c = c, .place = place, .row = row };
     jm_record_clear(row);
     jm_run_record_identity(&r);
-    r.references = jm_asprintf("%s/references", place->results);
+    r.references = jm_results_dir(place->results, JM_RESULTS_REFERENCES);
     jm_status st = r.references ? open_all(&r, err) : jm_fail(err, JM_ENOMEM, "out of memory");
     if (st == JM_OK) {
         jm_run_record_model(&r);

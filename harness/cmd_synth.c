@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* joulemark synth: a model file of a real shape with random weights, to measure speed and energy
  * with where the real file is not at hand. */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "harness/commands.h"
 #include "harness/exit_code.h"
 #include "harness/progress.h"
@@ -51,21 +51,6 @@ static void help(FILE *f)
     fputs(usage_rest, f);
 }
 
-/* A whole number into *out; says what is wrong otherwise. */
-static bool number(const char *option, const char *text, unsigned long long least,
-                   unsigned long long most, unsigned long long *out)
-{
-    char *end = NULL;
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && *out >= least &&
-        *out <= most)
-        return true;
-    fprintf(stderr, "joulemark synth: --%s %s: not a whole number from %llu to %llu\n", option,
-            text, least, most);
-    return false;
-}
-
 static int write_model(const char *path, struct jm_synth_options *o)
 {
     struct watch w = { .stop = jm_stop_on_signals() };
@@ -80,7 +65,24 @@ static int write_model(const char *path, struct jm_synth_options *o)
     return st == JM_ENOTFOUND ? JM_EXIT_USAGE : jm_exit_code(st);
 }
 
-int jm_cmd_synth(int argc, char **argv)
+struct request {
+    struct jm_synth_options model;
+    const char *format, *path;
+};
+
+static jm_status set_option(struct request *q, int c, const char *value, jm_err *err)
+{
+    if (c == 'r')
+        return jm_number_given_u64("--seed", value, 0, UINT64_MAX, &q->model.seed, err);
+    if (c == 'l')
+        return jm_number_given_u32("--layers", value, 1, 1024, &q->model.layers, err);
+    const char **text = c == 's' ? &q->model.shape : c == 'f' ? &q->format : &q->path;
+    *text = value;
+    return JM_OK;
+}
+
+/* -1: go on; else the exit code. */
+static int parse(int argc, char **argv, struct request *q)
 {
     static const struct option options[] = { { "shape", required_argument, NULL, 's' },
                                              { "format", required_argument, NULL, 'f' },
@@ -89,35 +91,30 @@ int jm_cmd_synth(int argc, char **argv)
                                              { "layers", required_argument, NULL, 'l' },
                                              { "help", no_argument, NULL, 'h' },
                                              { 0 } };
-    struct jm_synth_options o = { 0 };
-    const char *format = NULL, *path = NULL;
-    unsigned long long n;
-    for (int c; (c = getopt_long(argc, argv, "ho:", options, NULL)) != -1;) {
-        if (c == 's')
-            o.shape = optarg;
-        else if (c == 'f')
-            format = optarg;
-        else if (c == 'o')
-            path = optarg;
-        else if (c == 'r' && number("seed", optarg, 0, UINT64_MAX, &n))
-            o.seed = n;
-        else if (c == 'l' && number("layers", optarg, 1, 1024, &n))
-            o.layers = (uint32_t)n;
-        else if (c == 'h') {
+    jm_err err = { 0 };
+    jm_status st = JM_OK;
+    for (int c; st == JM_OK && (c = getopt_long(argc, argv, "ho:", options, NULL)) != -1;) {
+        if (c == 'h') {
             help(stdout);
             return JM_EXIT_OK;
-        } else
+        }
+        if (c == '?')
             return JM_EXIT_USAGE;
+        st = set_option(q, c, optarg, &err);
     }
-    if (!o.shape || !format || !path || optind != argc) {
-        fputs("joulemark synth: --shape, --format and -o are needed, and nothing else; see "
-              "joulemark synth --help\n",
-              stderr);
-        return JM_EXIT_USAGE;
-    }
-    if (!jm_format_by_name(format, &o.format)) {
-        fprintf(stderr, "joulemark synth: no format '%s'; see joulemark synth --help\n", format);
-        return JM_EXIT_USAGE;
-    }
-    return write_model(path, &o);
+    if (st == JM_OK && (!q->model.shape || !q->format || !q->path || optind != argc))
+        st = jm_fail(&err, JM_EUSAGE, "--shape, --format and -o are needed, and nothing else");
+    if (st == JM_OK && !jm_format_by_name(q->format, &q->model.format))
+        st = jm_fail(&err, JM_EUSAGE, "no format '%.64s'", q->format);
+    if (st == JM_OK)
+        return -1;
+    fprintf(stderr, "joulemark synth: %s; see joulemark synth --help\n", err.text);
+    return jm_exit_code(st);
+}
+
+int jm_cmd_synth(int argc, char **argv)
+{
+    struct request q = { .path = NULL };
+    int code = parse(argc, argv, &q);
+    return code >= 0 ? code : write_model(q.path, &q.model);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* joulemark translate: text in, translation out, word by word, so that anyone can see the model is
  * real. */
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
@@ -10,6 +9,7 @@
 #include <string.h>
 
 #include "backends/loader.h"
+#include "base/number.h"
 #include "harness/commands.h"
 #include "harness/exit_code.h"
 #include "harness/memory_line.h"
@@ -110,16 +110,21 @@ static jm_status translate(const struct options *o, int n_text, char **text, jm_
     return st;
 }
 
-static bool to_threads(const char *s, uint32_t *out)
+static jm_status set_option(struct options *o, int c, const char *value, jm_err *err)
 {
-    char *end;
-    errno = 0;
-    unsigned long n = strtoul(s, &end, 10);
-    *out = (uint32_t)n;
-    return isdigit((unsigned char)*s) && !*end && !errno && n > 0 && n <= 65536;
+    const char **text = c == 't' ? &o->to : c == 'm' ? &o->model : &o->backend;
+    if (c == 'n')
+        return jm_number_given_u32("--threads", value, 1, 65536, &o->threads, err);
+    if (c != 'k')
+        *text = value;
+    else if (!jm_format_by_name(value, &o->kv) ||
+             (o->kv != JM_F32 && o->kv != JM_F16 && o->kv != JM_Q8_0))
+        return jm_fail(err, JM_EUSAGE, "--kv-format must be f32, f16 or q8_0, not '%.64s'", value);
+    return JM_OK;
 }
 
-int jm_cmd_translate(int argc, char **argv)
+/* -1: go on; else the exit code. */
+static int parse(int argc, char **argv, struct options *o)
 {
     static const struct option options[] = { { "to", required_argument, NULL, 't' },
                                              { "model", required_argument, NULL, 'm' },
@@ -128,43 +133,34 @@ int jm_cmd_translate(int argc, char **argv)
                                              { "kv-format", required_argument, NULL, 'k' },
                                              { "help", no_argument, NULL, 'h' },
                                              { 0 } };
-    struct options o = { .model = "tiny-mt-f16.gguf", .backend = "cpu", .kv = JM_F16 };
     jm_err err = { 0 };
-    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        switch (c) {
-        case 't':
-            o.to = optarg;
-            break;
-        case 'm':
-            o.model = optarg;
-            break;
-        case 'b':
-            o.backend = optarg;
-            break;
-        case 'n':
-            if (to_threads(optarg, &o.threads))
-                break;
-            fprintf(stderr, "joulemark translate: --threads %s: 1 to 65536 are wanted\n", optarg);
-            return JM_EXIT_USAGE;
-        case 'k':
-            if (jm_format_by_name(optarg, &o.kv) &&
-                (o.kv == JM_F32 || o.kv == JM_F16 || o.kv == JM_Q8_0))
-                break;
-            fprintf(stderr, "joulemark translate: --kv-format %s: f32, f16 or q8_0 is wanted\n",
-                    optarg);
-            return JM_EXIT_USAGE;
-        case 'h':
+    jm_status st = JM_OK;
+    for (int c; st == JM_OK && (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        if (c == 'h') {
             fputs(usage, stdout);
             return JM_EXIT_OK;
-        default: /* getopt has said what is wrong */
+        }
+        if (c == '?') { /* getopt has said what is wrong */
             fputs("see 'joulemark translate --help'\n", stderr);
             return JM_EXIT_USAGE;
         }
+        st = set_option(o, c, optarg, &err);
     }
-    if (!o.to) {
-        fputs("joulemark translate: --to LANG is missing, such as --to de\n", stderr);
-        return JM_EXIT_USAGE;
-    }
+    if (st == JM_OK && !o->to)
+        st = jm_fail(&err, JM_EUSAGE, "--to LANG is missing, such as --to de");
+    if (st == JM_OK)
+        return -1;
+    fprintf(stderr, "joulemark translate: %s\n", err.text);
+    return jm_exit_code(st);
+}
+
+int jm_cmd_translate(int argc, char **argv)
+{
+    struct options o = { .model = "tiny-mt-f16.gguf", .backend = "cpu", .kv = JM_F16 };
+    jm_err err = { 0 };
+    int code = parse(argc, argv, &o);
+    if (code >= 0)
+        return code;
     jm_status st = translate(&o, argc - optind, argv + optind, &err);
     if (st != JM_OK)
         fprintf(stderr, "joulemark translate: %s\n", err.text);

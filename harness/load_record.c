@@ -164,6 +164,8 @@ void jm_record_load(struct jm_record *row, struct jm_load_evidence *e, const str
     row->issue_delay_max_us = l->delay_max_s * 1e6;
     row->harness_ns = e->null_ns;
     row->harness_share = samples * e->null_ns * 1e-9 / metric_s(e->cfg.scenario, l);
+    if (jm_standstill_seen(&e->standstill, e->verdict.reason, sizeof e->verdict.reason))
+        e->verdict.valid = false;
     double meters = record_meters(row, e);
     double share = meters + (isnan(row->harness_share) ? 0.0 : row->harness_share);
     if (!e->verdict.valid || !(share > max_share))

@@ -12,6 +12,7 @@
 #include "harness/suite.h"
 #include "harness/system/core_wait.h"
 #include "harness/system/frequency.h"
+#include "harness/system/standstill.h"
 
 /* A window and what surrounded it. */
 struct jm_load_evidence {
@@ -20,6 +21,7 @@ struct jm_load_evidence {
     struct jm_peak peak; /* n == 0: the rate was given */
     struct jm_frequency before, after;
     struct jm_core_wait wait_before, wait_after;
+    struct jm_standstill standstill;
     double null_ns;     /* jm_null_cost_ns; NAN: not measured */
     double meter_share; /* jm_session_reading_share; NAN: no meter */
     struct jm_meter_cost meters;
@@ -39,9 +41,10 @@ jm_status jm_load_measure(const struct jm_sut *sut, bool find_peak, struct jm_lo
 jm_status jm_load_latency(const struct jm_load_evidence *e, uint32_t n_samples,
                           struct jm_latency *out, jm_err *err);
 
-/* Columns of scenario, bounds, delays, cost and clocks. Measuring that costs over 1 % of what it
- * measures, queries and meters together, makes the verdict invalid. Meters cost their share, or the
- * difference that they make for certain where that is more. */
+/* Columns of scenario, bounds, delays, cost and clocks. A standstill in the window makes the
+ * verdict invalid, whatever else fell short: that may come of it. So does measuring that costs over
+ * 1 % of what it measures, queries and meters together. Meters cost their share, or the difference
+ * that they make for certain where that is more. */
 void jm_record_load(struct jm_record *row, struct jm_load_evidence *e, const struct jm_latency *l);
 
 /* peak.csv in dir, if there was a search: one row a window. */

@@ -112,38 +112,53 @@ static bool answers_there(const struct jm_workload_ops *ops, uint32_t n, uint32_
     return true;
 }
 
-/* Every stride-th data sample once, in order. folder: for answers that are not text; else NULL. */
-static jm_status answer_all(const struct jm_workload_ops *ops, jm_workload *w, uint32_t n,
-                            void (*progress)(double, void *), void *user,
-                            const volatile sig_atomic_t *stop, const char *folder,
-                            struct jm_reference *out, jm_err *err)
+/* What is to be answered: every stride-th data sample once, in order. */
+struct work {
+    const struct jm_workload_ops *ops;
+    jm_workload *w;
+    uint32_t n, stride;
+    char *path, *folder; /* of what is kept, owned; folder: NULL where answers are text */
+    void (*progress)(double, void *);
+    void *user;
+    const volatile sig_atomic_t *stop;
+};
+
+static jm_status answer_all(const struct work *k, jm_err *err)
 {
-    const struct jm_sut *sut = ops->sut(w);
-    uint32_t stride = out->stride;
-    struct jm_sink sink = { .timing = calloc(n, sizeof *sink.timing), .capacity = n };
-    struct jm_sample *samples = calloc(n, sizeof *samples);
-    struct jm_quality q;
-    *out = (struct jm_reference){ .answers = calloc(n, sizeof(char *)), .stride = stride };
-    jm_status st = sink.timing && samples && out->answers
-                       ? sut->begin(sut->state, n, err)
-                       : jm_fail(err, JM_ENOMEM, "reference: out of memory");
-    for (uint32_t i = 0; st == JM_OK && i < n; i++)
-        samples[i] = (struct jm_sample){ .id = i, .index = i * stride };
+    const struct jm_sut *sut = k->ops->sut(k->w);
+    struct jm_sink sink = { .timing = calloc(k->n, sizeof *sink.timing), .capacity = k->n };
+    struct jm_sample *samples = calloc(k->n, sizeof *samples);
+    jm_status st = sink.timing && samples ? sut->begin(sut->state, k->n, err)
+                                          : jm_fail(err, JM_ENOMEM, "reference: out of memory");
+    for (uint32_t i = 0; st == JM_OK && i < k->n; i++)
+        samples[i] = (struct jm_sample){ .id = i, .index = i * k->stride };
     if (st == JM_OK)
-        st = sut->issue(sut->state, samples, n, err);
-    while (st == JM_OK && sink.done < n) {
-        st = stop && *stop ? jm_fail(err, JM_EINTERRUPTED, "interrupted before the run began")
-                           : sut->step(sut->state, &sink, err);
-        if (progress)
-            progress((double)sink.done / n, user);
+        st = sut->issue(sut->state, samples, k->n, err);
+    while (st == JM_OK && sink.done < k->n) {
+        st = k->stop && *k->stop ? jm_fail(err, JM_EINTERRUPTED, "interrupted before the run began")
+                                 : sut->step(sut->state, &sink, err);
+        if (k->progress)
+            k->progress((double)sink.done / k->n, k->user);
     }
-    if (st == JM_OK && folder)
-        st = save_answers(ops, w, n, stride, folder, err);
+    free(sink.timing);
+    free(samples);
+    return st;
+}
+
+/* Answers and their quality, made and kept. */
+static jm_status make(const struct work *k, struct jm_reference *out, jm_err *err)
+{
+    struct jm_quality q;
+    *out = (struct jm_reference){ .answers = calloc(k->n, sizeof(char *)) };
+    jm_status st =
+        out->answers ? answer_all(k, err) : jm_fail(err, JM_ENOMEM, "reference: out of memory");
+    if (st == JM_OK && k->folder)
+        st = save_answers(k->ops, k->w, k->n, k->stride, k->folder, err);
     if (st == JM_OK)
-        st = ops->score(w, NULL, n, &q, err);
-    for (uint32_t i = 0; st == JM_OK && i < n; i++) {
+        st = k->ops->score(k->w, NULL, k->n, &q, err);
+    for (uint32_t i = 0; st == JM_OK && i < k->n; i++) {
         const char *text;
-        st = ops->answer(w, i, &text, err);
+        st = k->ops->answer(k->w, i, &text, err);
         if (st == JM_OK && !(out->answers[out->n++] = strdup(text)))
             st = jm_fail(err, JM_ENOMEM, "reference: out of memory");
     }
@@ -151,32 +166,47 @@ static jm_status answer_all(const struct jm_workload_ops *ops, jm_workload *w, u
         out->quality = q.value;
         out->length_ratio = q.length_ratio;
         out->agreement = q.agreement;
-    } else {
-        jm_reference_free(out);
+        st = save(k->path, out, err); /* last: with it, all is there */
     }
-    free(sink.timing);
-    free(samples);
+    if (st != JM_OK)
+        jm_reference_free(out);
     return st;
 }
 
-/* What decides the answers names their file. *folder: NULL where answers are text. */
-static jm_status name_files(const char *dir, const struct jm_model_info *info,
-                            const char *languages, uint32_t most, bool has_folder, char **path,
-                            char **folder, jm_err *err)
+/* What decides the answers names their file. */
+static jm_status name_files(struct work *k, const char *dir, const char *languages, uint32_t most,
+                            jm_err *err)
 {
+    struct jm_model_info info;
     char key[JM_SHA256_HEX];
+    k->ops->info(k->w, &info);
     char *all =
-        jm_asprintf("%s %s %s %u%s%s", info->sha256, info->data_sha256, languages ? languages : "",
-                    most, info->settings[0] ? " " : "", info->settings);
+        jm_asprintf("%s %s %s %u%s%s", info.sha256, info.data_sha256, languages ? languages : "",
+                    most, info.settings[0] ? " " : "", info.settings);
     jm_status st = all ? jm_sha256(all, strlen(all), key, err) : JM_ENOMEM;
     if (st == JM_OK) {
-        *path = jm_asprintf("%s/%.*s.json", dir, NAME_DIGITS, key);
-        *folder = has_folder ? jm_asprintf("%s/%.*s", dir, NAME_DIGITS, key) : NULL;
+        k->path = jm_asprintf("%s/%.*s.json", dir, NAME_DIGITS, key);
+        k->folder = k->ops->save ? jm_asprintf("%s/%.*s", dir, NAME_DIGITS, key) : NULL;
     }
     free(all);
-    if (!*path || (has_folder && !*folder))
+    if (!k->path || (k->ops->save && !k->folder))
         return jm_fail(err, JM_ENOMEM, "reference: out of memory");
     return jm_make_dirs(dir, err);
+}
+
+static jm_status load_or_make(struct work *k, uint32_t most, struct jm_reference *out, jm_err *err)
+{
+    uint32_t all = k->ops->sut(k->w)->n_samples;
+    k->stride = (all - 1) / most + 1;
+    k->n = (all + k->stride - 1) / k->stride;
+    bool kept = !k->folder || answers_there(k->ops, k->n, k->stride, k->folder);
+    jm_status st = kept && load(k->path, k->n, out) ? JM_OK : make(k, out, err);
+    out->stride = k->stride;
+    if (st == JM_OK) {
+        out->folder = k->folder;
+        k->folder = NULL;
+    }
+    return st;
 }
 
 jm_status jm_reference_get(const struct jm_workload_ops *workload,
@@ -186,11 +216,9 @@ jm_status jm_reference_get(const struct jm_workload_ops *workload,
 {
     jm_backend b = { 0 };
     jm_device *dev = NULL;
-    jm_workload *w = NULL;
+    struct work k = { .ops = workload, .progress = progress, .user = user, .stop = stop };
     struct jm_workload_config cfg = *like;
     struct jm_device_options how = { .isa = "scalar" };
-    struct jm_model_info info;
-    char *path = NULL, *folder = NULL;
     *out = (struct jm_reference){ .quality = NAN, .length_ratio = NAN, .agreement = NAN };
     jm_status st = jm_backend_load("cpu", &b, err);
     if (st == JM_OK)
@@ -200,32 +228,15 @@ jm_status jm_reference_get(const struct jm_workload_ops *workload,
     cfg.kv_format = JM_F32;
     cfg.batch = workload->save ? PICTURE_BATCH : TEXT_BATCH;
     if (st == JM_OK)
-        st = workload->open(&cfg, &w, err);
-    if (st == JM_OK) {
-        workload->info(w, &info);
-        st = name_files(dir, &info, cfg.languages, most, workload->save != NULL, &path, &folder,
-                        err);
-    }
-    uint32_t all = st == JM_OK ? workload->sut(w)->n_samples : 0, stride = (all - 1) / most + 1;
-    uint32_t n = (all + stride - 1) / stride;
-    bool kept = st == JM_OK && (!folder || answers_there(workload, n, stride, folder));
-    if (st == JM_OK && !(kept && load(path, n, out))) {
-        out->stride = stride;
-        st = answer_all(workload, w, n, progress, user, stop, folder, out, err);
-        if (st == JM_OK)
-            st = save(path, out, err); /* last: with it, all is there */
-        if (st != JM_OK)
-            jm_reference_free(out);
-    }
-    out->stride = stride;
-    if (st == JM_OK) {
-        out->folder = folder;
-        folder = NULL;
-    }
-    free(folder);
-    free(path);
-    if (w)
-        workload->close(w);
+        st = workload->open(&cfg, &k.w, err);
+    if (st == JM_OK)
+        st = name_files(&k, dir, cfg.languages, most, err);
+    if (st == JM_OK)
+        st = load_or_make(&k, most, out, err);
+    free(k.folder);
+    free(k.path);
+    if (k.w)
+        workload->close(k.w);
     if (dev)
         b.ops->close(dev);
     jm_backend_unload(&b);

@@ -4,7 +4,6 @@
 #include "harness/suite.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <ini.h>
 #include <math.h>
 #include <stdbool.h>
@@ -13,6 +12,7 @@
 
 #include "base/edit_distance.h"
 #include "base/file.h"
+#include "base/number.h"
 
 enum { MAX_BYTES = 1 << 20, MAX_WORD = 64 };
 
@@ -124,14 +124,6 @@ static const char *bound_text(double v, char out[32])
     return v < 0x1p64 ? out : "18446744073709551615";
 }
 
-static bool parse_u64(const char *s, uint64_t *out)
-{
-    char *end;
-    errno = 0;
-    *out = strtoull(s, &end, 10);
-    return isdigit((unsigned char)*s) && !*end && !errno;
-}
-
 static bool store(const struct jm_option *o, struct jm_run_config *c, const char *value)
 {
     char *dst = (char *)c + o->offset;
@@ -148,15 +140,14 @@ static bool store(const struct jm_option *o, struct jm_run_config *c, const char
         return true;
     }
     if (o->kind == JM_OPTION_DOUBLE) {
-        char *end;
-        double v = strtod(value, &end);
-        if (end == value || *end || !(v >= o->min && v <= o->max))
+        double v;
+        if (!jm_number_real(value, o->min, o->max, &v))
             return false;
         memcpy(dst, &v, sizeof v);
         return true;
     }
     uint64_t v;
-    if (!parse_u64(value, &v) || (double)v < o->min || (double)v > o->max)
+    if (!jm_number_u64(value, 0, UINT64_MAX, &v) || (double)v < o->min || (double)v > o->max)
         return false;
     if (o->kind == JM_OPTION_U64) {
         memcpy(dst, &v, sizeof v);
@@ -288,6 +279,26 @@ bool jm_option_given(const struct jm_run_config *c, const char *key)
     return o && (c->given >> (o - table) & 1) != 0;
 }
 
+/* Of a field; of a text all that there is room for. */
+static size_t bytes_of(const struct jm_option *o)
+{
+    return o->kind == JM_OPTION_TEXT                                 ? o->bytes
+           : o->kind == JM_OPTION_U64 || o->kind == JM_OPTION_DOUBLE ? 8
+                                                                     : 4;
+}
+
+bool jm_option_changed(const struct jm_run_config *c, const char *key)
+{
+    const struct jm_option *o = find(key);
+    struct jm_run_config fresh;
+    jm_run_config_init(&fresh);
+    const char *a = (const char *)c, *b = (const char *)&fresh;
+    if (!o)
+        return false;
+    return o->kind == JM_OPTION_TEXT ? strcmp(a + o->offset, b + o->offset) != 0
+                                     : memcmp(a + o->offset, b + o->offset, bytes_of(o)) != 0;
+}
+
 bool jm_options_suit_suite(const struct jm_run_config *c)
 {
     for (size_t i = 0; i < N_OPTIONS; i++)
@@ -300,12 +311,9 @@ void jm_options_override(struct jm_run_config *c, const struct jm_run_config *fr
 {
     for (size_t i = 0; i < N_OPTIONS; i++) {
         const struct jm_option *o = &table[i];
-        size_t bytes = o->kind == JM_OPTION_TEXT                                 ? o->bytes
-                       : o->kind == JM_OPTION_U64 || o->kind == JM_OPTION_DOUBLE ? 8
-                                                                                 : 4;
         if ((from->given >> i & 1) == 0 || !o->with_suite)
             continue;
-        memcpy((char *)c + o->offset, (const char *)from + o->offset, bytes);
+        memcpy((char *)c + o->offset, (const char *)from + o->offset, bytes_of(o));
         c->given |= UINT64_C(1) << i;
     }
 }

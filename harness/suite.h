@@ -96,6 +96,9 @@ jm_status jm_option_parse(struct jm_run_config *c, int argc, char **argv, int *i
 /* Whether option key was given rather than left at its default. */
 bool jm_option_given(const struct jm_run_config *c, const char *key);
 
+/* Whether option key has another value than its default, which may have been given too. */
+bool jm_option_changed(const struct jm_run_config *c, const char *key);
+
 /* Whether nothing was given that may not stand beside --suite. */
 bool jm_options_suit_suite(const struct jm_run_config *c);
 

@@ -47,11 +47,51 @@ expect 2 'token' translate --to de "$(head -c 100000 /dev/zero | tr '\0' 'a')"
 expect 3 'no such file' translate --to de --model missing.gguf x
 expect 3 'not found' translate --to de --backend nosuch x
 for threads in -1 0 2x 18446744073709551617; do
-    expect 2 'threads .*: 1 to 65536 are wanted' translate --to de --threads $threads x
+    expect 2 'threads must be a whole number from 1 to 65536, not ' translate --to de --threads $threads x
 done
 "$bin" translate --to de <"$dir" >"$dir/out" 2>&1 # a read that fails is no end of text
 [ $? -eq 4 ] && grep -q 'standard input: cannot read' "$dir/out" ||
     { echo "a folder was translated:"; cat "$dir/out"; failed=1; }
+expect 2 "--min-repeats must be a whole number from 5 to 10000, not '4'" gate --baseline x --min-repeats 4 y
+expect 2 "--max-slowdown must be above 0% .*, not '0'" gate --baseline x --max-slowdown 0 y
+expect 2 "threads must be a whole number from 0 to 4096, not ' 1'" run --threads ' 1'
+# A folder where a file is wanted: one line, and the code of what the system refuses.
+mkdir "$dir/folder"
+for asked in "run --data" "run --model" "run --reference" "run --suite" "run --energy estimate=" "run --energy powerlog=" \
+    "run --workload imagegen --data" "run --workload imagegen --tokenizer" "roofline --data" "roofline --model" \
+    "translate --to de --model" "imagine -o $dir/x.png --noise" "imagine -o $dir/x.png --prompts" \
+    "imagine -o $dir/x.png --tokenizer" plot "compare $dir/folder" "gate --baseline $dir/folder"; do
+    case $asked in
+    run* | roofline*) more="--results $dir/r --no-plots" ;;
+    translate* | *--noise | *imagine*--tokenizer) more=apple ;;
+    *) more= ;;
+    esac
+    case $asked in *=) asked=$asked$dir/folder ;; *) asked="$asked $dir/folder" ;; esac
+    expect 4 "joulemark [a-z]*: .*$dir/folder: .*(not|neither) a regular file" $asked $more
+    [ "$(grep -c '^joulemark' "$dir/out")" -eq 1 ] || { echo "more than a line: joulemark $asked"; cat "$dir/out"; failed=1; }
+done
+rm -rf "$dir/r"
+# The runs of a suite do not lie among other results, and suites do not share a name by a dot.
+for name in models.ini plots references.ini roofline.ini .ini ..ini ...ini .hidden.ini; do
+    printf '[a]\n' >"$dir/$name"
+    expect 2 'name the file otherwise' run --suite "$dir/$name" --results "$dir/r"
+done
+[ ! -e "$dir/r" ] || { echo "a suite of a taken name leaves files"; failed=1; }
+printf '[a]\nmodel = none.gguf\n' >"$dir/week.42.ini"
+expect 3 'records +.*/r/week.42.csv' run --suite "$dir/week.42.ini" --results "$dir/r" --no-plots
+rm -rf "$dir/r"
+for setting in size=64 steps=2 cfg=1 tokenizer=tiny-u1-f16.gguf; do
+    wrong="${setting%=*} is a setting of the workload imagegen, not of translate"
+    expect 2 "run: $wrong" run --results "$dir/r" --$setting
+    expect 2 "roofline: $wrong" roofline --results "$dir/r" --$setting
+    expect 2 "run: $wrong" run --results "$dir/r" --ab "--batch 1" "--$setting"
+    printf '[a]\n[b]\n%s\n' $setting >"$dir/other.ini"
+    expect 3 "run: .*other.ini: .b.: $wrong" run --results "$dir/r" --suite "$dir/other.ini"
+    expect 3 "roofline: .*other.ini: .b.: $wrong" roofline --results "$dir/r" --suite "$dir/other.ini" --run b
+    printf '[claim]\nmetric = queries_per_s\nrelation = at-least\nvalue = 1\n[subject]\n%s\n' $setting >"$dir/other.ini"
+    expect 3 "reproduce: .*other.ini: .subject.: $wrong" reproduce --results "$dir/r" "$dir/other.ini"
+done
+[ -z "$(find "$dir/r" -type f)" ] || { echo "something was run"; failed=1; }
 expect 2 'exclude' run --suite x.ini --threads 1
 expect 2 "did you mean 'threads'" run --thread 2
 expect 2 '--suite needs a value' run --suite

@@ -166,6 +166,8 @@ for name in throughput quality_speed quality_energy; do
     decodes "$dir/plots/$name.png" || fail "$name.png is no picture" "$dir/out"
     grep -q '</svg>' "$dir/plots/$name.svg" || fail "$name.svg is not whole"
 done
+grep -q '>single-stream<' "$dir/plots/quality_speed.svg" && grep -q '>offline<' "$dir/plots/quality_speed.svg" ||
+    fail "quality_speed.svg does not name both scenarios"
 grep -q 'energy of a query (J)' "$dir/plots/quality_energy.svg" || fail "quality_energy.svg has no joules on its axis"
 head -c 2000 "$dir/plots/throughput.png" >"$dir/cut.png"
 ! decodes "$dir/cut.png" || fail "a damaged picture was taken for a whole one"
@@ -180,6 +182,22 @@ cat "$dir/more.csv" >>"$dir/offline/two.csv"
 "$bin" plot "$dir/offline/two.csv" >"$dir/out" 2>&1 || fail "plot fails" "$dir/out"
 grep -q '>F16<' "$dir/offline/comparison.svg" && grep -q '>Q8_0<' "$dir/offline/comparison.svg" ||
     fail "comparison.svg does not name what it compares" "$dir/out"
+
+# The legend names only what was drawn, on a front of one point and of several.
+for scenario in offline single-stream; do
+    for rows in 1 9; do
+        sed -n "1p; /,$scenario,/p" "$dir/plots/joules.csv" | grep -v 'not run' | head -n $((rows + 1)) >"$dir/offline/only.csv"
+        "$bin" plot "$dir/offline/only.csv" -o "$dir/only" >"$dir/out" 2>&1 || fail "plot fails" "$dir/out"
+        grep -o '>offline<\|>single-stream<' "$dir/only/quality_speed.svg" | sort -u >"$dir/named"
+        [ "$(cat "$dir/named")" = ">$scenario<" ] || fail "quality_speed.svg names in its legend, of $scenario alone:" "$dir/named"
+        decodes "$dir/only/quality_speed.png" || fail "quality_speed.png of $scenario alone is no picture" "$dir/out"
+    done
+done
+rm "$dir/named"
+sed 's/,Q4_0,\(.*\),single-stream,/,Q4_0,\1,server,/' "$dir/plots/joules.csv" >"$dir/offline/only.csv"
+"$bin" plot "$dir/offline/only.csv" -o "$dir/only" >"$dir/out" 2>&1 || fail "plot fails" "$dir/out"
+grep -q '>F16<' "$dir/only/quality_speed.svg" && ! grep -q '>Q4_0<' "$dir/only/quality_speed.svg" ||
+    fail "quality_speed.svg names in its legend a setting that has no points" "$dir/out"
 
 # A model that is named after its format: the format is said once.
 sed 's/Model A,Q4_0/Model-Q4_0,Q4_0/; s/Model A,F16/Model-f16,F16/' "$dir/plots/joules.csv" >"$dir/offline/named.csv"

@@ -58,7 +58,7 @@ expect 2 'exclude' -o "$o" --prompts "$dir/two.csv" --n 2
 expect 2 'caption is empty' -o "$o" ""
 expect 2 'caption is empty' -o "$o" "  "
 expect 2 'take 64 x 64' -o "$o" --size 63 "red apple"
-expect 2 'size' -o "$o" --size 64x "red apple"
+expect 2 "size must be N or WxH, whole numbers from 1 to 32768, not '64x'" -o "$o" --size 64x "red apple"
 expect 2 'size' -o "$o" --size -8 "red apple"
 expect 2 '--steps' -o "$o" --steps 0 "red apple"
 expect 2 '--cfg' -o "$o" --cfg nan "red apple"

@@ -61,4 +61,19 @@ expect 0 '^b ' run --suite "$dir/two.ini" --repeats 2 --shuffle --cooldown-s 0.1
 [ "$(ls "$dir/r/two" | wc -l)" -eq 4 ] || { echo "four folders wanted"; failed=1; }
 expect 2 'no preset' run --suite "$dir/two.ini" --preset slow --results "$dir/r" --no-plots
 expect 2 'excludes run options' run --suite "$dir/two.ini" --repeats 2 --seed 2
+
+# A run that was stopped for a while measured nothing.
+"$bin" run --results "$dir/stop" --no-plots --progress json $common --scenario single-stream --min-queries 1 \
+    --min-duration-s 2 >"$dir/out" 2>&1 </dev/null &
+pid=$!
+for try in $(seq 600); do
+    grep -q 'measuring","done":0\.[1-9]' "$dir/out" && break
+    sleep 0.05
+done
+kill -STOP $pid
+sleep 0.5
+kill -CONT $pid
+wait $pid
+[ $? -eq 1 ] && grep -q '"invalid","the program was stopped and continued' "$dir/stop/single.csv" ||
+    { echo "a run that was stopped counts:"; cat "$dir/out"; failed=1; }
 exit $failed

@@ -63,7 +63,8 @@ expect 3 'no number in the results' reproduce "$dir/text.ini" --results "$dir/r"
 claim quality_ratio at-least 1 >"$dir/unmeasured.ini"
 expect 5 'was not measured' reproduce "$dir/unmeasured.ini" --results "$dir/r"
 expect 4 'not a regular file' reproduce /dev/stdin --results "$dir/r"
-expect 2 'cannot use' reproduce "$dir/true.ini" --repeats 4
+expect 2 "--repeats must be a whole number from 5 to 1000, not '4'" reproduce "$dir/true.ini" --repeats 4
+expect 2 "--tolerance must be above 0% and at most 50%, such as 3%, not '51%'" reproduce "$dir/true.ini" --tolerance 51%
 
 # A recorded run again; a record that was changed is refused.
 run=$(find "$dir/r/ab" -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)
@@ -83,6 +84,8 @@ if ! grep -qE "^$verdict\$" "$dir/out" ||
     cat "$dir/out"
     failed=1
 fi
+sed -i 's/"size":\(.*\)0,/"size":\164,/' "$run/manifest.json"
+expect 3 'settings.: size is a setting of the workload imagegen' reproduce "$run" --results "$dir/r"
 echo >>"$run/samples.csv"
 expect 3 'the record was changed' reproduce "$run" --results "$dir/r"
 

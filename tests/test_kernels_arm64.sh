@@ -19,15 +19,7 @@ cd "$(dirname "$0")/.."
 
 flags='-std=c17 -D_GNU_SOURCE -I. -Itests/arm64 -Wall -Wextra -Wpedantic -Wshadow -Wconversion
     -Werror -ffp-contract=off -fno-math-errno -O3'
-objects=
-build() { # SOURCE FLAGS...
-    source=$1
-    shift
-    object=$out/$(echo "$source" | tr / _).o
-    # shellcheck disable=SC2086
-    "$cc" $flags "$@" -c "$source" -o "$object"
-    objects="$objects $object"
-}
+. tests/build_kernels.sh
 for source in base/status.c backends/format*.c backends/cpu/dispatch.c backends/cpu/pack.c \
     backends/cpu/peak_sets.c \
     backends/cpu/scalar/kernels.c backends/cpu/scalar/peak.c backends/cpu/neon/neon.c \
@@ -38,16 +30,7 @@ build backends/cpu/neon/peak_dotprod.c -march=armv8.2-a+dotprod
 build backends/cpu/neon/peak_i8mm.c -march=armv8.2-a+dotprod+i8mm
 build backends/cpu/neon/dotprod.c -march=armv8.2-a+dotprod
 build backends/cpu/neon/i8mm.c -march=armv8.2-a+dotprod+i8mm
-common=$objects
-for source in tests/test_kernels.c tests/bench_kernels.c tests/cycles.c; do
-    build "$source"
-done
-# shellcheck disable=SC2086
-"$cc" -static $objects -lm -o "$out/test_kernels"
-objects=$common
-build tests/test_kernels_edge.c
-# shellcheck disable=SC2086
-"$cc" -static $objects -lm -o "$out/test_kernels_edge"
+build_tests -static -lm
 
 # expect CPU RAN SKIPPED: how many of the three NEON sets it can run.
 expect() {

@@ -22,15 +22,7 @@ flags='-std=c17 -D_GNU_SOURCE -I. -Wall -Wextra -Werror -Wno-psabi -ffp-contract
     -O1'
 avx2='-mavx2 -mfma -mf16c'
 avx512="-mavx512f -mavx512bw -mavx512vl -mavx512vnni -mavx512bf16"
-objects=
-build() { # SOURCE FLAGS...
-    source=$1
-    shift
-    object=$out/$(echo "$source" | tr / _).o
-    # shellcheck disable=SC2086
-    "$cc" $flags "$@" -c "$source" -o "$object"
-    objects="$objects $object"
-}
+. tests/build_kernels.sh
 for source in base/status.c backends/format*.c backends/cpu/pack.c backends/cpu/peak_sets.c \
     backends/cpu/scalar/*.c tests/kernel_data.c; do
     build "$source"
@@ -52,16 +44,7 @@ for source in backends/cpu/avx2/*.c backends/cpu/avx512/*.c; do
         build "$source" $avx2 -isystem tests/simde -DJM_SANITIZED ;;
     esac
 done
-common=$objects
-for source in tests/test_kernels.c tests/bench_kernels.c tests/cycles.c; do
-    build "$source"
-done
-# shellcheck disable=SC2086
-"$cc" $objects -lcunit -lm -o "$out/test_kernels"
-objects=$common
-build tests/test_kernels_edge.c
-# shellcheck disable=SC2086
-"$cc" $objects -lcunit -lm -o "$out/test_kernels_edge"
+build_tests -lcunit -lm
 
 status=0
 "$out/test_kernels" >"$out/log" 2>&1 || status=$?

@@ -2,6 +2,7 @@
 /* What a window leaves in a record: settings, bounds, the harness's share, clocks, peak.csv. */
 #include <CUnit/Basic.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,6 +214,30 @@ static void test_peak_file(void)
     free(path);
 }
 
+static void test_standstill(void)
+{
+    struct jm_record row;
+    struct jm_load_evidence e;
+    memset(&e, 0, sizeof e);
+    meter_share = (double)NAN;
+    recorded(JM_OFFLINE, 100, &e, &row);
+    CU_ASSERT(e.verdict.valid);
+    jm_standstill_begin(&e.standstill);
+    jm_standstill_end(&e.standstill);
+    recorded(JM_OFFLINE, 100, &e, &row);
+    CU_ASSERT(e.verdict.valid);
+    jm_standstill_begin(&e.standstill);
+    CU_ASSERT_EQUAL(raise(SIGCONT), 0);
+    jm_standstill_end(&e.standstill);
+    CU_ASSERT_EQUAL(raise(SIGCONT), 0); /* not in it */
+    recorded(JM_OFFLINE, 100, &e, &row);
+    CU_ASSERT(!e.verdict.valid && strstr(e.verdict.reason, "stopped and continued"));
+    e.standstill =
+        (struct jm_standstill){ .slept_most_ns = 4000000000, .slept_least_ns = 6500000000 };
+    recorded(JM_OFFLINE, 100, &e, &row);
+    CU_ASSERT(!e.verdict.valid && strstr(e.verdict.reason, "slept for 2.5 s"));
+}
+
 int main(void)
 {
     if (!mkdtemp(dir) || CU_initialize_registry() != CUE_SUCCESS)
@@ -225,6 +250,7 @@ int main(void)
     CU_add_test(s, "columns", test_columns);
     CU_add_test(s, "frequency", test_frequency);
     CU_add_test(s, "core wait", test_core_wait);
+    CU_add_test(s, "standstill", test_standstill);
     CU_add_test(s, "peak file", test_peak_file);
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();

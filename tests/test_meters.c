@@ -292,7 +292,7 @@ static void test_powerlog_open(void)
     log_new();
     CU_ASSERT_PTR_NULL(open_at("powerlog", NULL, JM_EUNSUPPORTED));
     open_at("powerlog", "/nonexistent/log", JM_ENOTFOUND);
-    open_at("powerlog", root, JM_EUSAGE);
+    open_at("powerlog", root, JM_EIO);
     log_add(3600.0, ",40\n"); /* an hour old */
     open_at("powerlog", log_path, JM_EIO);
     CU_ASSERT(strstr(err.text, "start what writes it first") != NULL);

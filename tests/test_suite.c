@@ -86,6 +86,25 @@ static void test_command_line(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(e.text, "did you mean 'min-queries'?"));
 }
 
+static void test_changed(void)
+{
+    struct jm_run_config c;
+    jm_run_config_init(&c);
+    static const char *const set[][3] = { { "size", "0", "64" },
+                                          { "cfg", "-1", "1.5" },
+                                          { "seed", "1", "18446744073709551615" },
+                                          { "find-peak", "no", "yes" },
+                                          { "tokenizer", "", "x" } };
+    CU_ASSERT(jm_option_set(&c, "tokenizer", "longer", "", NULL) == JM_OK);
+    for (size_t i = 0; i < sizeof set / sizeof *set; i++) {
+        CU_ASSERT(jm_option_set(&c, set[i][0], set[i][1], "", NULL) == JM_OK);
+        CU_ASSERT(jm_option_given(&c, set[i][0]) && !jm_option_changed(&c, set[i][0]));
+        CU_ASSERT(jm_option_set(&c, set[i][0], set[i][2], "", NULL) == JM_OK);
+        CU_ASSERT(jm_option_changed(&c, set[i][0]));
+    }
+    CU_ASSERT(!jm_option_changed(&c, "threads") && !jm_option_changed(&c, "no such"));
+}
+
 static void test_flags(void)
 {
     char *argv[] = { "--find-peak", "--find-peak=no", "--shuffle", "--find-peak=maybe" };
@@ -114,6 +133,7 @@ int main(void)
     CU_add_test(s, "good", test_good);
     CU_add_test(s, "bad", test_bad);
     CU_add_test(s, "command line", test_command_line);
+    CU_add_test(s, "changed", test_changed);
     CU_add_test(s, "flags", test_flags);
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();

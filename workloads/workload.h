@@ -70,6 +70,9 @@ struct jm_workload_ops {
     const char *model;   /* bundled model and data set that serve when none is named */
     const char *data;
     jm_format kv_format; /* of the keys and values of text that are kept, unless told */
+    /* Names of those options of 'joulemark run' that this workload heeds and not every one; NULL
+     * ends them. Optional; NULL: none. */
+    const char *const *settings;
     jm_status (*open)(const struct jm_workload_config *cfg, jm_workload **out, jm_err *err);
     void (*close)(jm_workload *w);
     void (*info)(const jm_workload *w, struct jm_model_info *out);

@@ -143,7 +143,7 @@ static jm_status judge_finding(struct jm_gate *g, const struct jm_finding *f, co
                    f->c.median_b, r->value, r->low, r->high, f->p_holm, limit * 100.0);
     if (!judged)
         (void)snprintf(text, sizeof text,
-                       "%zu baseline and %zu new runs; needs %zu a side, or a lower --min-repeats",
+                       "%zu baseline and %zu new runs; needs %u a side, or a lower --min-repeats",
                        f->c.na, f->c.nb, l->repeats);
     bool bad = judged && jm_gate_is_regression(r, f->p_holm, f->metric->higher, limit);
     return jm_gate_add(g,

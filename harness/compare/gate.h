@@ -15,7 +15,7 @@ struct jm_gate_limits {
     double slowdown, energy; /* 0.03: 3% more time or joules */
     double quality;          /* 0.99: of the baseline's */
     bool energy_required;    /* false: energy that neither side has is not judged */
-    size_t repeats;          /* a side at least */
+    uint32_t repeats;        /* a side at least */
 };
 
 /* 3%, 3%, 99%, not required, 9 (see CONTRIBUTING.md for the error rates at these). */

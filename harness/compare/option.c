@@ -2,8 +2,9 @@
 /* See option.h. */
 #include "harness/compare/option.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#include "base/number.h"
 
 const char *jm_option_value(const char *name, int argc, char **argv, int *i)
 {
@@ -17,19 +18,19 @@ const char *jm_option_value(const char *name, int argc, char **argv, int *i)
 
 bool jm_percent_parse(const char *s, double *out)
 {
-    char *end;
-    double v = strtod(s, &end);
-    if (end == s)
+    const char *end;
+    double v;
+    if (!jm_number_begins_real(s, &v, &end) || (*end && strcmp(end, "%") != 0))
         return false;
-    if (*end == '%') {
-        v /= 100.0;
-        end++;
-    }
-    *out = v;
-    return !*end;
+    *out = *end ? v / 100.0 : v;
+    return true;
 }
 
-bool jm_share_parse(const char *s, double *out)
+jm_status jm_share_given(const char *name, const char *s, double most, double *out, jm_err *err)
 {
-    return jm_percent_parse(s, out) && *out > 0.0 && *out < 10.0;
+    if (jm_percent_parse(s, out) && *out > 0.0 && *out <= most)
+        return JM_OK;
+    return jm_fail(err, JM_EUSAGE,
+                   "%.64s must be above 0%% and at most %g%%, such as 3%%, not '%.64s'", name,
+                   most * 100.0, s);
 }

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/number.h"
 
 struct jm_meter {
     char *stat; /* path, owned */
@@ -32,20 +33,17 @@ static int on_key(void *user, const char *section, const char *name, const char 
     struct parse *p = user;
     double *const field[] = { &p->m->idle_w, &p->m->max_w, &p->m->packages };
     static const char *const key[] = { "idle_w", "max_w", "packages" };
-    char *end;
 
     (void)section;
     for (size_t i = 0; i < 3; i++) {
         if (strcmp(name, key[i]) != 0)
             continue;
-        double v = strtod(value, &end);
-        if (end == value || *end || !(v >= 0.0 && v <= 1e5) || p->seen[i]) {
+        if (p->seen[i] || !jm_number_real(value, 0.0, 1e5, field[i])) {
             p->st = jm_fail(p->err, JM_EINPUT, "%s: %s must be given once, a number from 0 to 1e5",
                             p->path, name);
             return 0;
         }
         p->seen[i] = true;
-        *field[i] = v;
         return 1;
     }
     p->st = jm_fail(p->err, JM_EINPUT, "%s: unknown key '%.32s'; known: idle_w, max_w, packages",
@@ -56,14 +54,21 @@ static int on_key(void *user, const char *section, const char *name, const char 
 static jm_status model_read(jm_meter *m, const char *path, jm_err *err)
 {
     struct parse p = { .m = m, .path = path, .err = err, .st = JM_OK };
+    jm_map map;
+    jm_status st = jm_map_open(path, &map, err);
 
+    if (st != JM_OK)
+        return st;
     m->packages = 1.0;
-    int rc = ini_parse(path, on_key, &p);
+    char *text = strndup(map.bytes ? (const char *)map.data : "", map.bytes);
+    int rc = text ? ini_parse_string(text, on_key, &p) : 0;
+    free(text);
+    jm_map_close(&map);
+    if (!text)
+        return jm_fail(err, JM_ENOMEM, "%s: out of memory", path);
     if (p.st != JM_OK)
         return p.st;
-    if (rc < 0)
-        return jm_fail(err, JM_ENOTFOUND, "%s: the power model cannot be read", path);
-    if (rc > 0)
+    if (rc != 0)
         return jm_fail(err, JM_EINPUT, "%s:%d: neither [section] nor key = value", path, rc);
     if (!p.seen[0] || !p.seen[1] || !(m->max_w > m->idle_w) || !(m->packages >= 1.0))
         return jm_fail(err, JM_EINPUT, "%s: needs idle_w and a higher max_w, packages from 1",

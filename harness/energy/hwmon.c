@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/number.h"
 #include "harness/energy/sysfs.h"
 
 enum { CHANNELS = 32 };
@@ -167,7 +168,7 @@ static jm_status device_add(jm_meter *m, const char *dir, jm_err *err)
     if (!dev.chip[0] || is_supply(dir))
         return JM_OK;
     jm_sysfs_text_in(dir, "update_interval", text, sizeof text);
-    if (jm_sysfs_parse_u64(text, &ms) && ms > 0 && ms < 3600000)
+    if (jm_number_u64(text, 1, 3599999, &ms))
         dev.update_s = (double)ms * 1e-3;
     for (int form = ENERGY; form <= PRODUCT && st == JM_OK && m->n == before; form++)
         st = device_form(m, &dev, (enum form)form, err);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/number.h"
 
 enum { ANSWER = 4096 };
 
@@ -127,15 +128,16 @@ static const char *after(const char *text, const char *words)
 
 static jm_status reading(const struct command *c, double *watts, jm_err *err)
 {
-    char text[ANSWER], *end;
+    char text[ANSWER];
+    const char *end;
+    uint64_t v;
     jm_status st = run(c, text, sizeof text, err);
 
     if (st != JM_OK)
         return st;
     const char *w = after(text, c->watts), *state = after(text, c->state);
-    if (!w || *w < '0' || *w > '9')
+    if (!w || !jm_number_begins_u64(w, &v, &end))
         return jm_fail(err, JM_EINPUT, "%s: no power in its answer", c->argv[0]);
-    unsigned long v = strtoul(w, &end, 10);
     if (strncmp(end, " Watts", 6) != 0 || v > 65535)
         return jm_fail(err, JM_EINPUT, "%s: '%.20s' is no power in watts", c->argv[0], w);
     if (state && strncmp(state, c->active, strlen(c->active)) != 0)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/number.h"
 #include "harness/energy/sysfs.h"
 
 struct zone {
@@ -76,7 +77,7 @@ static jm_status zone_add(jm_meter *m, const char *root, const char *dir, jm_err
         return jm_fail(err, JM_ENOMEM, "no memory for the zones of %s", root);
     }
     jm_sysfs_text_in(folder, "max_energy_range_uj", range, sizeof range);
-    if (!jm_sysfs_parse_u64(range, &z->range_uj))
+    if (!jm_number_u64(range, 0, UINT64_MAX, &z->range_uj))
         z->range_uj = 0;
     z->d.range_j = (double)z->range_uj * 1e-6;
     free(folder);

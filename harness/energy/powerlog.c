@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/number.h"
 
 enum { CHUNK = 1 << 16, LINE = 128, CHUNKS = 16 };
 
@@ -59,20 +60,14 @@ static const char *spaces(const char *s)
 /* "1700000000.25, 93.5": false unless exactly two finite decimal numbers. */
 static bool line_parse(const char *s, double *t, double *w)
 {
-    char *end;
-
-    if (strspn(s, "0123456789.,+-eE \t\r") != strlen(s))
+    if (!jm_number_begins_real(s, t, &s))
         return false;
-    *t = strtod(s, &end);
-    if (end == s || *spaces(end) != ',')
+    s = spaces(s);
+    if (*s != ',' || !jm_number_begins_real(spaces(s + 1), w, &s))
         return false;
-    s = spaces(end) + 1;
-    *w = strtod(s, &end);
-    if (end == s)
-        return false;
-    end = (char *)(uintptr_t)spaces(end);
-    end += *end == '\r';
-    return *end == '\0' && isfinite(*t) && isfinite(*w);
+    s = spaces(s);
+    s += *s == '\r';
+    return *s == '\0';
 }
 
 static jm_status bad(const jm_meter *m, const char *why, jm_err *err)
@@ -173,7 +168,7 @@ static jm_status file_open(jm_meter *m, jm_err *err)
                        strerror(errno));
     m->fifo = S_ISFIFO(st.st_mode);
     if (!m->fifo && !S_ISREG(st.st_mode))
-        return jm_fail(err, JM_EUSAGE, "%s: neither a file nor a FIFO", m->path);
+        return jm_fail(err, JM_EIO, "%s: neither a regular file nor a FIFO", m->path);
     if (!m->fifo && st.st_size > CHUNK / 8) { /* what is long past is of no use */
         m->at = lseek(m->fd, st.st_size - CHUNK / 8, SEEK_SET);
         m->skip = m->started = true;

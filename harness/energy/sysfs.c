@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/number.h"
 
 int jm_sysfs_text(const char *path, char *buf, size_t size)
 {
@@ -39,35 +40,6 @@ void jm_sysfs_text_in(const char *dir, const char *file, char *buf, size_t size)
     free(path);
 }
 
-bool jm_sysfs_parse_u64(const char *text, uint64_t *out)
-{
-    char *end;
-
-    if (text[0] < '0' || text[0] > '9')
-        return false;
-    errno = 0;
-    unsigned long long v = strtoull(text, &end, 10);
-    if (errno != 0 || *end != '\0')
-        return false;
-    *out = v;
-    return true;
-}
-
-bool jm_sysfs_parse_i64(const char *text, int64_t *out)
-{
-    char *end;
-    const char *digits = text[0] == '-' ? text + 1 : text;
-
-    if (digits[0] < '0' || digits[0] > '9')
-        return false;
-    errno = 0;
-    long long v = strtoll(text, &end, 10);
-    if (errno != 0 || *end != '\0')
-        return false;
-    *out = v;
-    return true;
-}
-
 static jm_status line_read(const char *path, char *text, size_t size, jm_err *err)
 {
     int e = jm_sysfs_text(path, text, size);
@@ -87,7 +59,7 @@ jm_status jm_sysfs_u64(const char *path, uint64_t *out, jm_err *err)
     char text[64];
     jm_status st = line_read(path, text, sizeof text, err);
 
-    if (st == JM_OK && !jm_sysfs_parse_u64(text, out))
+    if (st == JM_OK && !jm_number_u64(text, 0, UINT64_MAX, out))
         st = jm_fail(err, JM_EINPUT, "%s: '%.20s' is not a number", path, text);
     return st;
 }
@@ -97,7 +69,7 @@ jm_status jm_sysfs_i64(const char *path, int64_t *out, jm_err *err)
     char text[64];
     jm_status st = line_read(path, text, sizeof text, err);
 
-    if (st == JM_OK && !jm_sysfs_parse_i64(text, out))
+    if (st == JM_OK && !jm_number_i64(text, INT64_MIN, INT64_MAX, out))
         st = jm_fail(err, JM_EINPUT, "%s: '%.20s' is not a number", path, text);
     return st;
 }

@@ -15,10 +15,6 @@ int jm_sysfs_text(const char *path, char *buf, size_t size);
 /* The same of DIR/FILE; empty when there is none. */
 void jm_sysfs_text_in(const char *dir, const char *file, char *buf, size_t size);
 
-/* A whole decimal number, digits only (with '-' first where the type has a sign). */
-bool jm_sysfs_parse_u64(const char *text, uint64_t *out);
-bool jm_sysfs_parse_i64(const char *text, int64_t *out);
-
 /* JM_EIO: cannot be read; without permission the text says how to allow it. JM_EINPUT: not a
  * number. *out is untouched then. */
 jm_status jm_sysfs_u64(const char *path, uint64_t *out, jm_err *err);

@@ -9,6 +9,8 @@
 
 enum { SETTINGS = 28 }; /* as many as quality.gp can tell apart */
 
+static const char *const scenario[] = { "single-stream", "offline" };
+
 struct axis {
     const char *column;
     double unit; /* of the plot, in that of the column */
@@ -24,27 +26,28 @@ static int by_x(const void *a, const void *b)
     return jm_plot_by_value(&((const struct point *)a)->x, &((const struct point *)b)->x);
 }
 
-static bool point_at(const struct jm_table *t, size_t r, const struct axis *x, const char *scenario,
+static bool point_at(const struct jm_table *t, size_t r, const struct axis *x, const char *within,
                      struct point *p)
 {
     *p = (struct point){ .x = jm_table_number(t, r, x->column) / x->unit,
                          .quality = jm_table_number(t, r, "quality_value") };
     return isfinite(p->x) && isfinite(p->quality) &&
-           strcmp(jm_table_text(t, r, "scenario"), scenario) == 0;
+           strcmp(jm_table_text(t, r, "scenario"), within) == 0;
 }
 
-/* The points, x and quality, that no other beats in both: from the best x on, each that is better
- * than all before it. A front of one point is no line. */
-static void write_front(FILE *f, const struct jm_table *t, const struct axis *x,
-                        const char *scenario)
+/* The scenario, empty where it has no points, then those points, x and quality, that no other beats
+ * in both: from the best x on, each that is better than all before it. A front of one point is no
+ * line. */
+static void write_front(FILE *f, const struct jm_table *t, const struct axis *x, const char *within)
 {
     struct point *p = calloc(t->rows, sizeof *p);
     size_t n = 0, shown = 0;
     double best = -INFINITY;
     for (size_t r = 1; p && r < t->rows; r++)
-        n += point_at(t, r, x, scenario, &p[n]);
+        n += point_at(t, r, x, within, &p[n]);
     if (n > 1)
         qsort(p, n, sizeof *p, by_x);
+    fprintf(f, "\"%s\"\n", n > 0 ? within : "");
     for (size_t i = 0; i < n; i++) {
         const struct point *q = &p[x->higher ? n - 1 - i : i];
         if (!(q->quality > best))
@@ -57,23 +60,35 @@ static void write_front(FILE *f, const struct jm_table *t, const struct axis *x,
     free(p);
 }
 
-/* The points of all runs with the label of run r. */
+/* The points of all runs with the label of run r; f NULL: they are counted only. */
 static size_t write_points(FILE *f, const struct jm_table *t, const struct axis *x, size_t r,
-                           const char *scenario)
+                           const char *within)
 {
     char label[JM_PLOT_LABEL], other[JM_PLOT_LABEL];
     struct point p;
     size_t n = 0;
     jm_plot_label(t, r, label);
-    fprintf(f, "\n\n\"%s\"\n? ?\n", label);
     for (size_t q = r; q < t->rows; q++) {
         jm_plot_label(t, q, other);
-        if (strcmp(label, other) != 0 || !point_at(t, q, x, scenario, &p))
+        if (strcmp(label, other) != 0 || !point_at(t, q, x, within, &p))
             continue;
-        fprintf(f, "%.9g %.9g\n", p.x, p.quality);
+        if (f)
+            fprintf(f, "%.9g %.9g\n", p.x, p.quality);
         n++;
     }
     return n;
+}
+
+/* The label of run r, empty where its runs have no points, and the points of one scenario. */
+static size_t write_setting(FILE *f, const struct jm_table *t, const struct axis *x, size_t r,
+                            int s)
+{
+    char label[JM_PLOT_LABEL];
+    bool drawn =
+        write_points(NULL, t, x, r, scenario[0]) + write_points(NULL, t, x, r, scenario[1]) > 0;
+    jm_plot_label(t, r, label);
+    fprintf(f, "\n\n\"%s\"\n? ?\n", drawn ? label : "");
+    return write_points(f, t, x, r, scenario[s]);
 }
 
 /* Whether run r is the first with its label; the plot says of each setting once what it is. */
@@ -92,7 +107,6 @@ static bool opens_setting(const struct jm_table *t, size_t r)
 /* The fronts of both scenarios, then the points of each setting in both. */
 static size_t data_quality(FILE *f, const struct jm_plot_job *j, const struct axis *x)
 {
-    static const char *const scenario[] = { "single-stream", "offline" };
     size_t points = 0;
     write_front(f, j->t, x, scenario[0]);
     fputs("\n\n", f);
@@ -101,7 +115,7 @@ static size_t data_quality(FILE *f, const struct jm_plot_job *j, const struct ax
         if (!opens_setting(j->t, r))
             continue;
         for (int s = 0; s < 2; s++)
-            points += write_points(f, j->t, x, r, scenario[s]);
+            points += write_setting(f, j->t, x, r, s);
         shown++;
     }
     return points;

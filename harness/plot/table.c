@@ -3,12 +3,14 @@
 #include "harness/plot/table.h"
 
 #include <csv.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/number.h"
 #include "harness/record/csv.h"
 
 void jm_table_free(struct jm_table *t)
@@ -109,10 +111,9 @@ const char *jm_table_text(const struct jm_table *t, size_t r, const char *column
 double jm_table_number(const struct jm_table *t, size_t r, const char *column)
 {
     const char *s = jm_table_text(t, r, column);
-    char *end;
-    double v = strtod(s, &end);
+    double v;
 
-    return *s && !*end && isfinite(v) ? v : NAN;
+    return jm_number_real(s, -DBL_MAX, DBL_MAX, &v) ? v : NAN;
 }
 
 bool jm_table_varies(const struct jm_table *t, const char *column)

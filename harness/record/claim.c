@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/number.h"
 #include "harness/compare/option.h"
 
 enum { MAX_BYTES = 64 << 10, MAX_LINE = 190, MAX_KEYS = 96, MAX_KEY = 64 };
@@ -84,7 +85,6 @@ static bool parse_relation(const char *s, enum jm_relation *out)
 static int on_claim(struct parser *p, const char *key, const char *value)
 {
     struct jm_claim *c = p->c;
-    double n = 0.0;
     bool ok;
     if (strcmp(key, "text") == 0) {
         ok = parse_text(value, c->text, sizeof c->text);
@@ -99,8 +99,7 @@ static int on_claim(struct parser *p, const char *key, const char *value)
     } else if (strcmp(key, "min-quality") == 0) {
         ok = parse_number(value, 0.01, 2.0, &c->min_quality);
     } else if (strcmp(key, "repeats") == 0) {
-        ok = parse_number(value, 5.0, 1000.0, &n) && n == floor(n) && !strchr(value, '%');
-        c->repeats = (uint32_t)n;
+        ok = jm_number_u32(value, 5, 1000, &c->repeats);
     } else {
         return REFUSE(p,
                       "%s: [claim] has no key '%.40s'; it has text, metric, relation, value, "

@@ -3,9 +3,9 @@
  * failure is kept and the rest is skipped. */
 #include "harness/record/csv.h"
 
-#include <ctype.h>
 #include <csv.h>
-#include <errno.h>
+#include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/number.h"
 
 enum { MAX_BYTES = 64 << 20, MAX_ROWS = 10000, MAX_COLUMNS = 256 };
 
@@ -53,42 +54,31 @@ static void on_header(struct reader *r, const char *s, size_t len)
 
 static bool parse_number(const struct jm_column *c, const char *s, void *dst)
 {
-    char *end = NULL;
-    errno = 0;
     if (c->kind == JM_COLUMN_U64) {
         uint64_t v = JM_U64_EMPTY;
-        if (*s) {
-            if (!isdigit((unsigned char)*s))
-                return false;
-            v = strtoull(s, &end, 10);
-            if (errno || *end || v == JM_U64_EMPTY)
-                return false;
-        }
+        if (*s && !jm_number_u64(s, 0, JM_U64_EMPTY - 1, &v))
+            return false;
         memcpy(dst, &v, sizeof v);
         return true;
     }
     double v = NAN;
-    if (*s) {
-        v = strtod(s, &end);
-        if (*end || !isfinite(v) || isspace((unsigned char)*s))
-            return false;
-    }
+    if (*s && !jm_number_real(s, -DBL_MAX, DBL_MAX, &v))
+        return false;
     memcpy(dst, &v, sizeof v);
     return true;
 }
 
 static void check_version(struct reader *r, const char *s)
 {
-    char *end;
-    unsigned long long v = strtoull(s, &end, 10);
-    if (isdigit((unsigned char)*s) && !*end && v > JM_SCHEMA_VERSION)
-        r->st = jm_fail(r->err, JM_EUNSUPPORTED,
-                        "%s: row %zu has schema version %llu and this joulemark reads up to %d; "
-                        "use a joulemark that writes schema %llu or newer",
-                        r->path, r->line, v, JM_SCHEMA_VERSION, v);
-    else if (!isdigit((unsigned char)*s) || *end || v == 0)
+    uint64_t v;
+    if (!jm_number_u64(s, 1, UINT64_MAX, &v))
         r->st = jm_fail(r->err, JM_EINPUT, "%s: row %zu: schema_version is not a version", r->path,
                         r->line);
+    else if (v > JM_SCHEMA_VERSION)
+        r->st = jm_fail(r->err, JM_EUNSUPPORTED,
+                        "%s: row %zu has schema version %" PRIu64 " and this joulemark reads up to "
+                        "%d; use a joulemark that writes schema %" PRIu64 " or newer",
+                        r->path, r->line, v, JM_SCHEMA_VERSION, v);
 }
 
 static void on_value(struct reader *r, const char *s, size_t len)

@@ -112,13 +112,10 @@ static void fill_rates(const struct jm_timing *t, uint32_t n, int64_t start_ns,
     out->tokens_out_per_s = (double)given / out->duration_s;
 }
 
-jm_status jm_latency_compute(const struct jm_timing *t, uint32_t n, int64_t start_ns,
-                             struct jm_latency *out, jm_err *err)
+static struct jm_latency nothing_known(void)
 {
-    size_t bytes;
     const double nan_s = (double)NAN;
-
-    *out = (struct jm_latency){
+    return (struct jm_latency){
         .duration_s = nan_s,
         .mean_s = nan_s,
         .min_s = nan_s,
@@ -142,12 +139,24 @@ jm_status jm_latency_compute(const struct jm_timing *t, uint32_t n, int64_t star
         .tokens_in_per_s = nan_s,
         .tokens_out_per_s = nan_s,
     };
+}
+
+static bool in_order(const struct jm_timing *t)
+{
+    bool first = t->first_ns == 0 || (t->issue_ns <= t->first_ns && t->first_ns <= t->done_ns);
+    return t->done_ns == 0 || (t->issue_ns <= t->done_ns && first);
+}
+
+jm_status jm_latency_compute(const struct jm_timing *t, uint32_t n, int64_t start_ns,
+                             struct jm_latency *out, jm_err *err)
+{
+    size_t bytes;
+
+    *out = nothing_known();
     if (n == 0)
         return JM_OK;
     for (uint32_t i = 0; i < n; i++)
-        if (t[i].done_ns != 0 && (t[i].done_ns < t[i].issue_ns ||
-                                  (t[i].first_ns != 0 && (t[i].first_ns < t[i].issue_ns ||
-                                                          t[i].first_ns > t[i].done_ns))))
+        if (!in_order(&t[i]))
             return jm_fail(err, JM_EDEVICE, "sample %u: its times are out of order", i);
     double *v = jm_mul_size(n, sizeof *v, &bytes) ? malloc(bytes) : NULL;
     if (!v)

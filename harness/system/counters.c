@@ -4,11 +4,14 @@
 #include "harness/system/counters.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <math.h>
 #include <papi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/number.h"
 
 enum { EVENTS = 3, INSTRUCTIONS = 0, CYCLES = 1, MISSES = 2, MOST_THREADS = 1024 };
 
@@ -69,14 +72,13 @@ static void threads_begin(jm_counters *c)
         return;
     }
     while (!c->reason[0] && (e = readdir(tasks))) {
-        char *end;
-        unsigned long tid = strtoul(e->d_name, &end, 10);
-        if (*end != '\0' || tid == 0)
+        uint64_t tid;
+        if (!jm_number_u64(e->d_name, 1, ULONG_MAX, &tid))
             continue;
         if (c->n == MOST_THREADS)
             snprintf(c->reason, sizeof c->reason, "more than %d threads", MOST_THREADS);
         else
-            thread_begin(c, tid);
+            thread_begin(c, (unsigned long)tid);
     }
     closedir(tasks);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/number.h"
 #include "harness/commit.h" /* made at every build */
 
 #ifndef JM_VERSION
@@ -159,17 +160,17 @@ static void read_permission(struct jm_machine *m, const char *root)
 static unsigned count_list(const char *s)
 {
     unsigned n = 0;
-    while (isdigit((unsigned char)*s)) {
-        char *end;
-        unsigned long first = strtoul(s, &end, 10), last = first;
-        if (*end == '-')
-            last = strtoul(end + 1, &end, 10);
-        if (last < first || last - first > 4096 || (*end && *end != ','))
+    for (uint64_t first, last; jm_number_begins_u64(s, &first, &s); s++) {
+        last = first;
+        if (*s == '-' && !jm_number_begins_u64(s + 1, &last, &s))
+            return 0;
+        if (last < first || last - first > 4096)
             return 0;
         n += (unsigned)(last - first) + 1;
-        s = *end ? end + 1 : end;
+        if (*s != ',')
+            return *s ? 0 : n;
     }
-    return *s ? 0 : n;
+    return 0;
 }
 
 static void read_nodes(struct jm_machine *m, const char *root)

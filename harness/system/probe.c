@@ -5,12 +5,14 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "harness/system/machine.h"
 
 #define CPUS "/sys/devices/system/cpu"
@@ -62,14 +64,12 @@ static bool read_text(const char *root, const char *path, char out[TEXT])
     return !e && n > 0;
 }
 
-static bool read_number(const char *root, const char *path, long long *out)
+static bool read_number(const char *root, const char *path, int64_t *out)
 {
-    char text[TEXT], *end;
+    char text[TEXT];
     if (!read_text(root, path, text))
         return false;
-    errno = 0;
-    *out = strtoll(text, &end, 10);
-    bool ok = end != text && !*end && !errno;
+    bool ok = jm_number_i64(text, INT64_MIN, INT64_MAX, out);
     errno = EINVAL;
     return ok;
 }
@@ -142,7 +142,7 @@ static void probe_boost(const char *root, struct jm_findings *list)
     static const char boost[] = CPUS "/cpufreq/boost", no_turbo[] = CPUS "/intel_pstate/no_turbo";
     static const char means[] =
         "clocks above the nominal one depend on temperature and on how many cores work";
-    long long v;
+    int64_t v;
     if (read_number(root, no_turbo, &v))
         jm_finding_add(list, v == 0 ? JM_STATE_NOTE : JM_STATE_OK, "boost", v == 0 ? "on" : "off",
                        means, "echo 1 | sudo tee /sys/devices/system/cpu/intel_pstate/no_turbo");
@@ -157,7 +157,7 @@ static void probe_rapl(const char *root, struct jm_findings *list)
 {
     static const char path[] = "/sys/class/powercap/intel-rapl:0/energy_uj";
     char text[512];
-    long long v;
+    int64_t v;
     if (read_number(root, path, &v)) {
         jm_finding_add(list, JM_STATE_OK, "rapl", "the energy counter can be read", "", "");
     } else if (errno == EACCES || errno == EPERM) {
@@ -173,12 +173,12 @@ static void probe_paranoid(const char *root, struct jm_findings *list)
 {
     static const char path[] = "/proc/sys/kernel/perf_event_paranoid";
     char text[32];
-    long long v;
+    int64_t v;
     if (!read_number(root, path, &v)) {
         add_unknown(list, "perf_event_paranoid", path);
         return;
     }
-    (void)snprintf(text, sizeof text, "%lld", v);
+    (void)snprintf(text, sizeof text, "%" PRId64, v);
     jm_finding_add(list, v > 0 ? JM_STATE_NOTE : JM_STATE_OK, "perf_event_paranoid", text,
                    "users other than root cannot read energy through perf events",
                    "sudo sysctl kernel.perf_event_paranoid=0");
@@ -203,14 +203,14 @@ static void probe_numa(const char *root, struct jm_findings *list)
 }
 
 /* A "Key:  123 kB" line of meminfo. */
-static bool memory_kb(const char *text, const char *key, unsigned long long *kb)
+static bool memory_kb(const char *text, const char *key, uint64_t *kb)
 {
     size_t n = strlen(key);
     for (const char *s = text; s; s = strchr(s, '\n'), s = s ? s + 1 : NULL)
         if (strncmp(s, key, n) == 0 && s[n] == ':') {
-            char *end;
-            *kb = strtoull(s + n + 1, &end, 10);
-            return end != s + n + 1;
+            const char *end;
+            s += n + 1;
+            return jm_number_begins_u64(s + strspn(s, " "), kb, &end);
         }
     return false;
 }
@@ -219,7 +219,7 @@ static void probe_memory(const char *root, struct jm_findings *list)
 {
     static const char path[] = "/proc/meminfo";
     char file[TEXT] = "", text[128];
-    unsigned long long total, available, swap, unused;
+    uint64_t total, available, swap, unused;
     bool read = read_text(root, path, file);
     int e = read ? ENODATA : errno;
     if (memory_kb(file, "MemTotal", &total) && memory_kb(file, "MemAvailable", &available)) {
@@ -233,7 +233,7 @@ static void probe_memory(const char *root, struct jm_findings *list)
         add_unknown(list, "memory", path);
     }
     if (memory_kb(file, "SwapTotal", &swap) && memory_kb(file, "SwapFree", &unused)) {
-        unsigned long long used = swap > unused ? swap - unused : 0;
+        uint64_t used = swap > unused ? swap - unused : 0;
         (void)snprintf(text, sizeof text, "%.1f of %.1f GiB in use", (double)used / (1 << 20),
                        (double)swap / (1 << 20));
         jm_finding_add(list, used > 0 ? JM_STATE_NOTE : JM_STATE_OK, "swap", text,
@@ -253,10 +253,11 @@ static void count_one(const char *text, void *user)
 static void probe_load(const char *root, struct jm_findings *list)
 {
     static const char path[] = "/proc/loadavg";
-    char text[TEXT], *end = text, out[96];
+    char text[TEXT], out[96];
+    const char *end;
     bool read = read_text(root, path, text);
-    double load = read ? strtod(text, &end) : 0;
-    if (!read || end == text || !(load >= 0)) {
+    double load = 0;
+    if (!read || !jm_number_begins_real(text, &load, &end) || load < 0) {
         if (read)
             errno = EINVAL;
         add_unknown(list, "load", path);
@@ -292,13 +293,14 @@ static void probe_hypervisor(const char *root, struct jm_findings *list)
 
 static void on_throttle(const char *text, void *user)
 {
-    unsigned long long *sum = user;
-    *sum += strtoull(text, NULL, 10);
+    uint64_t *sum = user, n;
+    if (jm_number_u64(text, 0, UINT64_MAX, &n))
+        *sum += n;
 }
 
 static void probe_throttling(const char *root, struct jm_findings *list)
 {
-    unsigned long long sum = 0;
+    uint64_t sum = 0;
     char text[96];
     unsigned n = each_cpu(root, "thermal_throttle/core_throttle_count", on_throttle, &sum);
     if (n == 0) {
@@ -306,7 +308,8 @@ static void probe_throttling(const char *root, struct jm_findings *list)
         add_unknown(list, "throttling", CPUS "/cpu0/thermal_throttle/core_throttle_count");
         return;
     }
-    (void)snprintf(text, sizeof text, "%llu times since start, summed over %u processors", sum, n);
+    (void)snprintf(text, sizeof text, "%" PRIu64 " times since start, summed over %u processors",
+                   sum, n);
     jm_finding_add(list, sum > 0 ? JM_STATE_NOTE : JM_STATE_OK, "throttling", text,
                    "the processor was too hot and slowed down; cool it better", "");
 }

@@ -495,12 +495,15 @@ static jm_status imagegen_score(jm_workload *w, const uint32_t *ids, uint32_t n,
     return st;
 }
 
+static const char *const settings[] = { "tokenizer", "size", "steps", "cfg", NULL };
+
 const struct jm_workload_ops jm_imagegen_workload = {
     .name = "imagegen",
     .summary = "draw small pictures of captions; quality by SSIM, PSNR and agreement with captions",
     .model = "tiny-u1-f16.gguf",
     .data = "u1-emoji.csv",
     .kv_format = JM_F32,
+    .settings = settings,
     .open = imagegen_open,
     .close = imagegen_close,
     .info = imagegen_info,

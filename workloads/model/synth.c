@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "base/number.h"
 #include "workloads/model/synth_internal.h"
 
 /* Hy-MT's rotary base is 10,000 * 1000^(128/126) in its files: the scaling is folded in. Sources:
@@ -96,23 +97,21 @@ static jm_status find_shape(const struct jm_synth_options *o, struct jm_synth_di
     for (size_t i = 0; i < N_SHAPES; i++) {
         const char *name = shapes[i].shape.name;
         const char *rest = o->shape + strlen(name);
-        char *end = NULL;
+        uint32_t n = shapes[i].layers;
         if (strncmp(o->shape, name, strlen(name)) != 0)
             continue;
         *d = shapes[i];
         d->shape.name = o->shape;
-        unsigned long n = d->layers;
-        if (strncmp(rest, "-L", 2) == 0 && rest[2] >= '0' && rest[2] <= '9')
-            n = strtoul(rest + 2, &end, 10);
-        else if (*rest != '\0')
+        if (*rest && (strncmp(rest, "-L", 2) != 0 || !rest[2] ||
+                      rest[2 + strspn(rest + 2, "0123456789")] != '\0'))
             continue;
-        if (end && *end != '\0')
-            continue;
+        if (*rest && !jm_number_u32(rest + 2, 1, MAX_LAYERS, &n))
+            n = 0;
         if (o->layers > 0)
             n = o->layers;
         if (n == 0 || n > MAX_LAYERS)
             return jm_fail(err, JM_EUSAGE, "%s: layers must be 1 to %d", o->shape, MAX_LAYERS);
-        d->layers = (uint32_t)n;
+        d->layers = n;
         return JM_OK;
     }
     char names[256] = "";
