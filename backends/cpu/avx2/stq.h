@@ -15,8 +15,8 @@ enum {
     STQ_HALF = 64,   /* inputs of four vectors of codes */
     STQ_SPAN = 128,
     STQ_SPAN_BYTES = 5 * 32,
-    STQ_SIDE = 2,    /* rows by groups at once */
-    STQ_AHEAD = 384, /* bytes of each group */
+    STQ_HALF_BYTES = (STQ_SPAN_BYTES + LANES) / 2, /* of a group, with its scales */
+    STQ_SIDE = 2,                                  /* rows by groups at once */
 };
 
 INLINE __m256i shifted(const uint8_t *p, const int right, const char mask)
@@ -102,23 +102,12 @@ INLINE void add_block(__m256 *sum, const __m256i *part, const __m256 *d, const s
     }
 }
 
-/* Asks for what a span's codes will be when the stream of each group has gone on a little. */
-INLINE void ask_span(const uint8_t *p, size_t each, const int G)
-{
-#pragma GCC unroll 2
-    for (int j = 0; j < G; j++) {
-#pragma GCC unroll 3
-        for (int i = 0; i < STQ_SPAN_BYTES; i += LINE)
-            _mm_prefetch((const char *)p + (size_t)j * each + STQ_AHEAD + i, _MM_HINT_T0);
-    }
-}
-
-/* R rows from `row` on by G groups, g and g + apart: streams as in one_row.h. */
+/* R rows from `row` on by G groups from g on; the G groups behind them are asked for meanwhile. */
 INLINE void tile_stq(const struct jm_packed *w, const struct jm_acts *x, uint32_t row, float *y,
-                     size_t ldy, uint32_t g, uint32_t apart, const int R, const int G)
+                     size_t ldy, uint32_t g, const int R, const int G)
 {
-    const size_t each = apart * w->group_bytes;
-    const uint8_t *p = w->data + g * w->group_bytes, *scales = p;
+    const size_t each = w->group_bytes;
+    const uint8_t *p = w->data + g * each, *scales = p, *ask = p + (size_t)G * each;
     const size_t first = row * (size_t)(x->cols / BLOCK);
     const int8_t *q = x->q + first * BLOCK;
     __m256i table[4], part[2 * STQ_SIDE];
@@ -133,13 +122,15 @@ INLINE void tile_stq(const struct jm_packed *w, const struct jm_acts *x, uint32_
             scales = p;
             p += (left < PIECE ? left : PIECE) / STQ_SUPER * (2 * LANES);
         }
-        ask_span(p, each, G);
 #pragma GCC unroll 2
         for (int j = 0; j < G; j++)
             d[j] = halves_to_ps(scales + at % PIECE / STQ_SUPER * (2 * LANES) + (size_t)j * each);
 #pragma GCC unroll 2
         for (int half = 0; half < 2; half++, at += STQ_HALF) {
             const size_t block = first + at / BLOCK;
+#pragma GCC unroll 3
+            for (int i = 0; i < G * STQ_HALF_BYTES; i += LINE, ask += LINE)
+                _mm_prefetch((const char *)ask, _MM_HINT_T0);
             dot_half(part, p, each, half, q + at, x->cols, table, R, G);
             add_block(sum, part, d, x, block, R, G);
             add_block(sum, part + STQ_SIDE, d, x, block + 1, R, G);
@@ -147,7 +138,7 @@ INLINE void tile_stq(const struct jm_packed *w, const struct jm_acts *x, uint32_
     }
 #pragma GCC unroll 2
     for (int k = 0; k < R * G; k++) {
-        const uint32_t o = (g + (uint32_t)(k % G) * apart) * LANES;
+        const uint32_t o = (g + (uint32_t)(k % G)) * LANES;
         store(y + (size_t)(row + (uint32_t)(k / G)) * ldy + o, sum[k], w->t.rows - o);
     }
 }
@@ -156,15 +147,15 @@ INLINE void tile_stq(const struct jm_packed *w, const struct jm_acts *x, uint32_
 INLINE void linear_few_stq(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
                            float *y, size_t ldy, uint32_t g0, uint32_t g1)
 {
-    const uint32_t apart = n_rows == 1 ? (g1 - g0) / STQ_SIDE : 0;
-    for (uint32_t g = g0; g < g0 + apart; g++)
-        tile_stq(w, x, 0, y, ldy, g, apart, 1, STQ_SIDE);
-    for (uint32_t g = g0 + STQ_SIDE * apart; g < g1; g++) {
+    uint32_t g = g0;
+    for (; n_rows == 1 && g + STQ_SIDE <= g1; g += STQ_SIDE)
+        tile_stq(w, x, 0, y, ldy, g, 1, STQ_SIDE);
+    for (; g < g1; g++) {
         uint32_t r = 0;
         for (; r + STQ_SIDE <= n_rows; r += STQ_SIDE)
-            tile_stq(w, x, r, y, ldy, g, 1, STQ_SIDE, 1);
+            tile_stq(w, x, r, y, ldy, g, STQ_SIDE, 1);
         for (; r < n_rows; r++)
-            tile_stq(w, x, r, y, ldy, g, 1, 1, 1);
+            tile_stq(w, x, r, y, ldy, g, 1, 1);
     }
 }
 
