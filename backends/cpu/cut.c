@@ -212,6 +212,7 @@ static uint32_t units_of_columns(const jm_plan *p, uint32_t from, uint32_t to)
 /* Threads must have met since a stretch was last dealt, or nobody knows whose units are whose. */
 static void cut_stretches(jm_plan *p, bool one_row)
 {
+    const uint32_t members = jm_team_size(p->dev->team);
     bool met = false;
     for (uint32_t i = 0, end; i < p->n_steps; i = end) {
         const struct jm_step *s = &p->steps[i];
@@ -221,7 +222,7 @@ static void cut_stretches(jm_plan *p, bool one_row)
         for (uint32_t k = i; k < end; k++)
             c->cost += jm_cpu_row_cost(&p->steps[k].node);
         met = met || c->meet_before || jm_cpu_starts_entry(p, i) || jm_cpu_meets_within(s, one_row);
-        c->each = !met || way == COPIES || s->node.op == JM_OP_ATTEND_RUN ? 1
+        c->each = members == 1 || !met || way == COPIES || s->node.op == JM_OP_ATTEND_RUN ? 1
                   : way == COLUMNS ? units_of_columns(p, i, end)
                                    : UNITS_OF_ROWS;
         met = met && c->each == 1;

@@ -60,6 +60,26 @@ static size_t scale_bytes(enum jm_pack_kind kind)
     return bytes[kind];
 }
 
+/* Where in a group the levels of 32 k lie; and their scales or, of kinds that have these for 256 k
+ * together, those. */
+struct place {
+    size_t levels, scales;
+};
+
+/* from: the first of the k. */
+static struct place place_of(const struct jm_packed *p, size_t from)
+{
+    const size_t g = p->group, all = p->t.cols, len = p->piece ? p->piece : all,
+                 at = from / len * len, n = all - at < len ? all - at : len,
+                 levels = level_bytes(p->kind, g), scales = g * scale_bytes(p->kind) / 8,
+                 begin = at / BLOCK * (levels + scales),
+                 own = p->kind < JM_PACK_STQ ? from : from / 256 * 256;
+    return (struct place){
+        .levels = begin + (p->piece ? n / BLOCK * scales : 0) + (from - at) / BLOCK * levels,
+        .scales = begin + (p->piece ? 0 : n / BLOCK * levels) + (own - at) / BLOCK * scales,
+    };
+}
+
 static void pack_float_row(const struct jm_tensor *t, uint32_t row, struct jm_packed *p, float *tmp)
 {
     size_t bytes = jm_format_row_bytes(t->format, t->cols), g = p->group, lane = row % g;
@@ -103,14 +123,14 @@ static inline void pack_words(const uint8_t *src, size_t row_bytes, size_t n, si
 {
     const size_t g = p->group, blocks = p->t.cols / BLOCK, each = 2 + 4 * words;
     const uint32_t turn = p->kind == JM_PACK_Q8 ? 0x80808080 : 0;
-    uint8_t *scales = group + p->scales;
-    for (size_t b = 0; b < blocks; b++, scales += 2 * g, group += 4 * words * g) {
+    for (size_t b = 0; b < blocks; b++) {
+        const struct place to = place_of(p, b * BLOCK);
         for (size_t lane = 0; lane < n; lane++) {
             const uint8_t *from = src + lane * row_bytes + b * each;
-            memcpy(scales + 2 * lane, from, 2);
+            memcpy(group + to.scales + 2 * lane, from, 2);
             for (size_t j = 0; j < words; j++) {
                 uint32_t w = word_of(from + 2 + 4 * j) ^ turn;
-                memcpy(group + (j * g + lane) * 4, &w, 4);
+                memcpy(group + to.levels + (j * g + lane) * 4, &w, 4);
             }
         }
     }
@@ -144,15 +164,16 @@ static void pack_signs_row(const struct jm_tensor *t, uint32_t row, struct jm_pa
                            float *unit)
 {
     const uint8_t *src = (const uint8_t *)t->data + row * jm_format_row_bytes(t->format, t->cols);
-    size_t g = p->group, lane = row % g, bytes = level_bytes(p->kind, g);
+    size_t g = p->group, lane = row % g;
     uint8_t *group = p->data + row / g * p->group_bytes;
     unit_row(t, src, unit);
     for (size_t b = 0; b < t->cols / BLOCK; b++) {
+        const struct place to = place_of(p, b * BLOCK);
         uint8_t level[BLOCK];
         for (size_t i = 0; i < BLOCK; i++)
             level[i] = (uint8_t)((int)unit[b * BLOCK + i] + 1);
-        memcpy(group + p->scales + (b * g + lane) * 2, src + b / 8 * 42 + 40, 2);
-        put_levels(p->kind, group + b * bytes, lane, g, level);
+        memcpy(group + to.scales + lane * 2, src + b / 8 * 42 + 40, 2);
+        put_levels(p->kind, group + to.levels, lane, g, level);
     }
 }
 
@@ -191,14 +212,15 @@ static void pack_stq_row(const struct jm_tensor *t, const uint8_t *src, struct j
     const size_t g = p->group, half = 4 * level_bytes(p->kind, g);
     uint32_t code[16]; /* of four groups each */
     for (size_t s = 0; s < t->cols / 256; s++, src += 42) {
+        const struct place to = place_of(p, 256 * s);
         uint8_t one[64];
         jm_split_stq1_0(src, one);
         for (size_t i = 0; p->kind == JM_PACK_STQ_PAIRS && i < sizeof one; i++)
             one[i] = pair_code(jm_stq1_0_patterns[one[i]]);
         memcpy(code, one, sizeof code);
-        put_codes(code, group + 2 * s * half, lane, g);
-        put_codes(code + 8, group + (2 * s + 1) * half, lane, g);
-        memcpy(group + p->scales + (s * g + lane) * 2, src + 40, 2);
+        put_codes(code, group + to.levels, lane, g);
+        put_codes(code + 8, group + to.levels + half, lane, g);
+        memcpy(group + to.scales + lane * 2, src + 40, 2);
     }
 }
 
@@ -208,12 +230,13 @@ static void pack_q4k_row(const struct jm_tensor *t, const uint8_t *src, struct j
     size_t g = p->group, bytes = level_bytes(p->kind, g);
     uint8_t field[256], scale[8], offset[8];
     for (size_t s = 0; s < t->cols / 256; s++, src += 144) {
-        uint8_t *scales = group + p->scales + s * g * scale_bytes(p->kind);
+        const struct place to = place_of(p, 256 * s);
+        uint8_t *scales = group + to.scales;
         jm_split_q4_k(src, field, scale, offset);
         memcpy(scales + lane * 2, src, 2);
         memcpy(scales + (g + lane) * 2, src + 2, 2);
         for (size_t b = 0; b < 8; b++) {
-            put_levels(JM_PACK_Q4, group + (s * 8 + b) * bytes, lane, g, field + b * BLOCK);
+            put_levels(JM_PACK_Q4, group + to.levels + b * bytes, lane, g, field + b * BLOCK);
             scales[(4 + b) * g + lane] = scale[b];
             scales[(12 + b) * g + lane] = offset[b];
         }
@@ -227,11 +250,12 @@ static void pack_q6k_row(const struct jm_tensor *t, const uint8_t *src, struct j
     uint8_t field[256];
     int8_t scale[16];
     for (size_t s = 0; s < t->cols / 256; s++, src += 210) {
-        uint8_t *scales = group + p->scales + s * g * scale_bytes(p->kind);
+        const struct place to = place_of(p, 256 * s);
+        uint8_t *scales = group + to.scales;
         jm_split_q6_k(src, field, scale);
         memcpy(scales + lane * 2, src + 208, 2);
         for (size_t b = 0; b < 8; b++) {
-            uint8_t *q = group + (s * 8 + b) * bytes, nibble[BLOCK], top[BLOCK];
+            uint8_t *q = group + to.levels + b * bytes, nibble[BLOCK], top[BLOCK];
             for (size_t i = 0; i < BLOCK; i++) {
                 nibble[i] = field[b * BLOCK + i] & 15;
                 top[i] = field[b * BLOCK + i] >> 4;
@@ -272,23 +296,24 @@ static uint8_t exponent_of(const float *w)
 
 static void pack_fixed_row(const struct jm_tensor *t, uint32_t row, struct jm_packed *p, float *tmp)
 {
-    size_t g = p->group, lane = row % g, bytes = level_bytes(p->kind, g);
+    size_t g = p->group, lane = row % g;
     uint8_t *group = p->data + row / g * p->group_bytes;
     jm_format_decode(t->format,
                      (const uint8_t *)t->data + row * jm_format_row_bytes(t->format, t->cols), tmp,
                      t->cols);
     for (size_t b = 0; b < t->cols / BLOCK; b++) {
+        const struct place to = place_of(p, b * BLOCK);
         const float *w = tmp + b * BLOCK;
         uint8_t e = exponent_of(w);
         float unit = e == 255 ? 0.0f : ldexpf(1.0f, 127 - e);
-        group[p->scales + b * g + lane] = e;
+        group[to.scales + lane] = e;
         for (size_t i = 0; i < BLOCK; i += 2) {
             int16_t two[2] = { 0, 0 };
             if (e != 255) {
                 two[0] = (int16_t)lrintf(w[i] * unit);
                 two[1] = (int16_t)lrintf(w[i + 1] * unit);
             }
-            memcpy(group + b * bytes + (i / 2 * g + lane) * 4, two, 4);
+            memcpy(group + to.levels + (i / 2 * g + lane) * 4, two, 4);
         }
     }
 }
@@ -299,9 +324,11 @@ static bool lay_out(struct jm_packed *p, size_t *total)
     size_t g = p->group, blocks = p->t.cols / BLOCK;
     bool ok;
     if (has_blocks(p->kind)) {
-        ok = jm_mul_size(blocks, level_bytes(p->kind, g), &p->scales) &&
-             jm_mul_size(blocks, g * scale_bytes(p->kind) / 8, &p->group_bytes) &&
-             jm_add_size(p->group_bytes, p->scales, &p->group_bytes);
+        size_t levels, scales;
+        ok = jm_mul_size(blocks, level_bytes(p->kind, g), &levels) &&
+             jm_mul_size(blocks, g * scale_bytes(p->kind) / 8, &scales) &&
+             jm_add_size(levels, scales, &p->group_bytes);
+        p->scales = ok && p->piece == 0 ? levels : 0;
     } else {
         ok = jm_mul_size(p->t.cols, g * (p->kind == JM_PACK_F16 ? 2 : 4), &p->group_bytes);
     }
@@ -315,7 +342,8 @@ jm_status jm_pack_size(const struct jm_tensor *t, struct jm_pack_layout layout,
                        struct jm_packed *out, size_t *bytes, jm_err *err)
 {
     uint32_t group = layout.group;
-    *out = (struct jm_packed){ .kind = JM_PACK_NONE, .t = *t, .group = group };
+    *out =
+        (struct jm_packed){ .kind = JM_PACK_NONE, .t = *t, .group = group, .piece = layout.piece };
     *bytes = 0;
     out->n_groups = t->rows / group + (t->rows % group != 0);
     if (group == 1)

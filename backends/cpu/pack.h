@@ -16,6 +16,8 @@
  *         Q4K: f16 d [G], f16 dmin [G], u8 scales [8][G], u8 offsets [8][G];
  *         Q6K: f16 d [G], s8 scales [16][G]
  *
+ * In pieces of so many k, a group has the scales of a piece, then its levels, then the next piece.
+ *
  * STQ keeps the codes of STQ1_0 (format_codecs.h), those of 128 k in five vectors [5][G][4]. A
  * group has the inputs k + 16 p, p = 0..3, of 64; code vector u = 0..7 holds in byte [G][i] the
  * group that begins at k = u / 4 * 64 + u % 4 * 4 + i. Vectors 0 to 4 have the codes of their own
@@ -63,6 +65,7 @@ struct jm_pack_layout {
     uint32_t group;        /* G; 1: weights stay as the file has them */
     enum jm_pack_kind f16; /* of F16 weights: JM_PACK_F16 or JM_PACK_I16 */
     enum jm_pack_kind stq; /* of STQ1_0 weights: JM_PACK_STQ or _PAIRS; JM_PACK_NONE: Q2 */
+    uint32_t piece;        /* k of a piece, a multiple of 256; 0: groups are not cut into pieces */
 };
 
 struct jm_packed {
@@ -71,7 +74,8 @@ struct jm_packed {
     uint32_t group;     /* G */
     uint32_t n_groups;  /* ceil(rows / G) */
     size_t group_bytes;
-    size_t scales;  /* where a group's scales begin; 0 for the float kinds */
+    size_t scales;  /* where a group's scales begin; 0 with pieces, and for the float kinds */
+    uint32_t piece; /* k of a piece; 0: there are none */
     uint8_t *data;  /* [n_groups, group_bytes], 64-byte aligned; NULL for NONE */
     uint8_t *owned; /* data, when jm_pack took it */
 };

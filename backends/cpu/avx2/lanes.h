@@ -8,7 +8,12 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { LANES = 8, BLOCK = 32, LINE = 64 };
+enum {
+    LANES = 8,
+    BLOCK = 32,
+    PIECE = 1024, /* inputs whose scales and levels lie together: see pack.h */
+    LINE = 64,
+};
 
 /* The first `left` of eight, the others 0. */
 INLINE __m256 load_some(const float *p, size_t left)

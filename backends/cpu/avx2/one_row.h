@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Few rows by quantised weights: what bounds them is reading the weights. SIDE groups are read side
- * by side, each as two streams, levels and scales, and what comes later in each is asked for a line
- * at a time between the products: processors do not look beyond a page by themselves, and a group
- * ends within a microsecond. Behind its end comes the group that the stream reads next.
+/* Few rows by quantised weights: what bounds them is reading the weights. They are read as SIDE
+ * streams side by side, each a part of the groups from end to end, with scales where they are used
+ * (pack.h): processors follow a stream by themselves as long as it goes on without a gap. What
+ * comes a little later in each is asked for a line at a time between the products, for they do not
+ * look beyond a page. To ask for more than they read ahead anyway makes them wait.
  *
  * A sum adds what the tiles of several rows add, in the same order: a row gets the same result
  * alone and among others. */
@@ -12,8 +13,8 @@
 #include "backends/cpu/avx2/levels.h"
 
 enum {
-    SIDE = 4,    /* groups, or two of them by two rows */
-    AHEAD = 384, /* bytes of each of SIDE streams: a core waits for 24 lines at most */
+    SIDE = 4,    /* streams: groups, or two of them by two rows */
+    AHEAD = 384, /* bytes of each */
     FEW_ROWS = 3,
 };
 
@@ -224,15 +225,8 @@ INLINE void add_q6k(__m256 *sum, const struct side *s, const struct jm_acts *x, 
     }
 }
 
-/* Where byte `to` of a stream of the first of G groups lies; beyond its end, of the next G. */
-INLINE const uint8_t *further(const uint8_t *stream, size_t to, size_t end, size_t each,
-                              const int G)
-{
-    return stream + (to < end ? to : to - end + (size_t)G * each);
-}
-
-/* Asks for n bytes of scales of each of G groups. */
-INLINE void ask_scales(const uint8_t *ask, size_t each, size_t n, const int G)
+/* Asks for n bytes from `ask` on in each of G streams. */
+INLINE void ask_bytes(const uint8_t *ask, size_t each, size_t n, const int G)
 {
 #pragma GCC unroll 4
     for (int j = 0; j < G; j++)
@@ -240,9 +234,10 @@ INLINE void ask_scales(const uint8_t *ask, size_t each, size_t n, const int G)
             _mm_prefetch((const char *)ask + (size_t)j * each + i, _MM_HINT_T0);
 }
 
-/* R rows from `row` on by G groups from g on. ldy: columns of y. */
+/* R rows from `row` on by G groups, g, g + apart, ... ldy: columns of y. Behind a group lies what
+ * its stream reads next. */
 INLINE void tile_side(const struct jm_packed *w, const struct jm_acts *x, uint32_t row, float *y,
-                      size_t ldy, uint32_t g, const int R, const int G,
+                      size_t ldy, uint32_t g, uint32_t apart, const int R, const int G,
                       const enum jm_pack_kind kind)
 {
     const uint32_t n = x->cols / BLOCK, per = kind >= JM_PACK_Q4K ? 8 : 1; /* blocks with scales */
@@ -250,32 +245,31 @@ INLINE void tile_side(const struct jm_packed *w, const struct jm_acts *x, uint32
                  scale_bytes = LANES * (kind == JM_PACK_Q4K   ? 20u
                                         : kind == JM_PACK_Q6K ? 18u
                                                               : 2u);
-    const size_t of_eight = 8 / per * scale_bytes;
-    const uint8_t *p = w->data + g * w->group_bytes, *scales = p + w->scales;
+    struct side s = { .each = apart * w->group_bytes };
+    const uint8_t *p = w->data + g * w->group_bytes;
     __m256 sum[SIDE];
 #pragma GCC unroll 4
     for (int k = 0; k < R * G; k++)
         sum[k] = _mm256_setzero_ps();
-    for (uint32_t b = 0; b < n; b++) {
-        const size_t at = b * block, scales_at = b / per * scale_bytes;
-        const struct side s = { .levels = p + at,
-                                .scales = scales + scales_at,
-                                .ask = further(p, at + AHEAD, w->scales, w->group_bytes, G),
-                                .each = w->group_bytes };
-        if (b % 8 == 0)
-            ask_scales(
-                further(scales, scales_at + of_eight, n / per * scale_bytes, w->group_bytes, G),
-                w->group_bytes, of_eight, G);
-        if (kind == JM_PACK_Q4K)
-            add_q4k(sum, &s, x, row, b, R, G);
-        else if (kind == JM_PACK_Q6K)
-            add_q6k(sum, &s, x, row, b, R, G);
-        else
-            add_plain(sum, &s, x, row, b, R, G, kind);
+    for (uint32_t from = 0, to; from < n; from = to) {
+        to = n - from < PIECE / BLOCK ? n : from + PIECE / BLOCK;
+        s.levels = p + (to - from) / per * scale_bytes;
+        for (uint32_t b = from; b < to; b++, s.levels += block) {
+            s.scales = p + (b - from) / per * scale_bytes;
+            s.ask = s.levels + AHEAD;
+            if (kind == JM_PACK_Q4K)
+                add_q4k(sum, &s, x, row, b, R, G);
+            else if (kind == JM_PACK_Q6K)
+                add_q6k(sum, &s, x, row, b, R, G);
+            else
+                add_plain(sum, &s, x, row, b, R, G, kind);
+        }
+        p = s.levels;
+        ask_bytes(p + AHEAD, s.each, PIECE / BLOCK / per * scale_bytes, G); /* the next scales */
     }
 #pragma GCC unroll 4
     for (int k = 0; k < R * G; k++) {
-        const uint32_t o = (g + (uint32_t)(k % G)) * LANES;
+        const uint32_t o = (g + (uint32_t)(k % G) * apart) * LANES;
         store(y + (size_t)(row + (uint32_t)(k / G)) * ldy + o, sum[k], w->t.rows - o);
     }
 }
@@ -284,19 +278,19 @@ INLINE void tile_side(const struct jm_packed *w, const struct jm_acts *x, uint32
 INLINE void linear_few(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
                        float *y, size_t ldy, uint32_t g0, uint32_t g1, const enum jm_pack_kind kind)
 {
-    uint32_t g = g0;
-    for (; g + SIDE <= g1; g += SIDE) {
+    const uint32_t apart = (g1 - g0) / SIDE;
+    for (uint32_t g = g0; g < g0 + apart; g++) {
         uint32_t r = 0;
         for (; r + 2 <= n_rows; r += 2) {
-            tile_side(w, x, r, y, ldy, g, 2, SIDE / 2, kind);
-            tile_side(w, x, r, y, ldy, g + SIDE / 2, 2, SIDE / 2, kind);
+            tile_side(w, x, r, y, ldy, g, apart, 2, SIDE / 2, kind);
+            tile_side(w, x, r, y, ldy, g + SIDE / 2 * apart, apart, 2, SIDE / 2, kind);
         }
         for (; r < n_rows; r++)
-            tile_side(w, x, r, y, ldy, g, 1, SIDE, kind);
+            tile_side(w, x, r, y, ldy, g, apart, 1, SIDE, kind);
     }
-    for (; g < g1; g++) {
+    for (uint32_t g = g0 + SIDE * apart; g < g1; g++) {
         for (uint32_t r = 0; r < n_rows; r++)
-            tile_side(w, x, r, y, ldy, g, 1, 1, kind);
+            tile_side(w, x, r, y, ldy, g, 1, 1, 1, kind);
     }
 }
 

@@ -21,7 +21,7 @@ struct work {
 
 /* A panel of four bits, unpacked, is 16 KB of a slice. Shorter slices would read and write all sums
  * more often. */
-enum { SUPER = 256, SLICE = 1024, FEW_TILES = 4 };
+enum { SUPER = 256, SLICE = PIECE, FEW_TILES = 4 };
 
 /* Tiles as even as they can be: 9 rows are not 4, 4 and 1 but 3, 3 and 3. */
 INLINE size_t first_row(const struct work *k, size_t t)
@@ -40,13 +40,24 @@ INLINE void multiply_rows(const struct piece *p, size_t rows, const enum jm_pack
         multiply(p, 2, kind, packed);
 }
 
+/* Where a slice begins in a group: its scales, and behind these its levels. */
+INLINE size_t slice_at(uint32_t from, const enum jm_pack_kind kind)
+{
+    return from / SLICE *
+           (SLICE / BLOCK * packed_bytes(kind) + SLICE / SUPER * packed_scale_bytes(kind));
+}
+
+INLINE size_t slice_scales(const struct slice s, const enum jm_pack_kind kind)
+{
+    return s.cols / BLOCK * packed_scale_bytes(kind) / (SUPER / BLOCK);
+}
+
 /* Groups g and g + 1, or g twice where it is the last one. */
 INLINE void place_panel(const struct work *k, uint32_t g, struct slice s, struct piece *p,
                         const enum jm_pack_kind kind)
 {
     const struct jm_packed *w = k->w;
-    const size_t levels = s.from / BLOCK * packed_bytes(kind),
-                 scales = w->scales + s.from / SUPER * packed_scale_bytes(kind);
+    const size_t scales = slice_at(s.from, kind), levels = scales + slice_scales(s, kind);
     for (uint32_t j = 0; j < PAIR; j++) {
         const uint32_t have = g + j < k->g1 ? g + j : g;
         const uint8_t *group = w->data + have * w->group_bytes;
@@ -76,8 +87,8 @@ INLINE void ask_next(const struct work *k, struct piece *p, uint32_t g, struct s
     for (uint32_t j = 0; j < PAIR; j++) {
         const char *group = (const char *)k->w->data +
                             (next + j < k->g1 ? next + j : next) * k->w->group_bytes,
-                   *scale = group + k->w->scales + from / SUPER * packed_scale_bytes(kind);
-        p->ask[j] = group + from / BLOCK * packed_bytes(kind) + first * LINE;
+                   *scale = group + slice_at(from, kind);
+        p->ask[j] = scale + slice_scales(s, kind) + first * LINE;
         for (size_t l = scales * i / n; l < scales * (i + 1) / n; l++)
             _mm_prefetch(scale + l * LINE, _MM_HINT_T0);
     }

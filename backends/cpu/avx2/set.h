@@ -82,7 +82,8 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
 /* Members of the sets' tables that are alike. */
 #define JM_AVX2_SET(set_name)                                                                      \
     {                                                                                              \
-        .isa = set_name, .pack = { .group = LANES, .f16 = JM_PACK_F16, .stq = JM_PACK_STQ_PAIRS }, \
+        .isa = set_name,                                                                           \
+        .pack = { .group = LANES, .f16 = JM_PACK_F16, .stq = JM_PACK_STQ_PAIRS, .piece = PIECE },  \
         .k_block = 16, .linear = linear, .attend = jm_avx2_attend, .attend16 = jm_avx2_attend16,   \
         .attend8 = jm_avx2_attend8, .to_half = jm_avx2_to_half, .from_half = jm_avx2_from_half,    \
         .add = jm_avx2_add, .swiglu = jm_avx2_swiglu, .gelu = jm_avx2_gelu,                        \

@@ -107,7 +107,7 @@ INLINE void tile_stq(const struct jm_packed *w, const struct jm_acts *x, uint32_
                      size_t ldy, uint32_t g, const int R, const int G)
 {
     const size_t each = w->group_bytes;
-    const uint8_t *p = w->data + g * each, *scales = p + w->scales, *ask = p + (size_t)G * each;
+    const uint8_t *p = w->data + g * each, *scales = p, *ask = p + (size_t)G * each;
     const size_t first = row * (size_t)(x->cols / BLOCK);
     const int8_t *q = x->q + first * BLOCK;
     __m256i table[4], part[2 * STQ_SIDE];
@@ -117,14 +117,19 @@ INLINE void tile_stq(const struct jm_packed *w, const struct jm_acts *x, uint32_
     for (int k = 0; k < R * G; k++)
         sum[k] = _mm256_setzero_ps();
     for (uint32_t at = 0; at < x->cols; p += STQ_SPAN_BYTES) {
+        if (at % PIECE == 0) {
+            const uint32_t left = x->cols - at;
+            scales = p;
+            p += (left < PIECE ? left : PIECE) / STQ_SUPER * (2 * LANES);
+        }
 #pragma GCC unroll 2
         for (int j = 0; j < G; j++)
-            d[j] = halves_to_ps(scales + at / STQ_SUPER * (2 * LANES) + (size_t)j * each);
+            d[j] = halves_to_ps(scales + at % PIECE / STQ_SUPER * (2 * LANES) + (size_t)j * each);
 #pragma GCC unroll 2
         for (int half = 0; half < 2; half++, at += STQ_HALF) {
             const size_t block = first + at / BLOCK;
 #pragma GCC unroll 3
-            for (int i = 0; i < G * STQ_HALF_BYTES; i += 64, ask += 64)
+            for (int i = 0; i < G * STQ_HALF_BYTES; i += LINE, ask += LINE)
                 _mm_prefetch((const char *)ask, _MM_HINT_T0);
             dot_half(part, p, each, half, q + at, x->cols, table, R, G);
             add_block(sum, part, d, x, block, R, G);
