@@ -13,7 +13,7 @@ failed=0
 for kv in f32 F16 q8_0; do
     expect 0 '^Datei speichern$' translate --to de --kv-format $kv "Save the file"
 done
-expect 2 'kv-format q4_0.*q8_0 is wanted' translate --to de --kv-format q4_0 x
+expect 2 "kv-format must be f32, f16 or q8_0, not 'q4_0'" translate --to de --kv-format q4_0 x
 expect 2 "kv-format is F32, F16 or Q8_0, not 'Q4_0'" run --kv-format Q4_0 --results "$dir" --no-plots
 
 head -n 61 "$(dirname "$0")/../workloads/data/jm-ui.csv" >"$dir/small.csv"
