@@ -209,7 +209,8 @@ static uint32_t units_of_columns(const jm_plan *p, uint32_t from, uint32_t to)
     return UNITS;
 }
 
-/* Threads must have met since a stretch was last dealt, or nobody knows whose units are whose. */
+/* Threads must have met since a stretch was last dealt, or nobody knows whose units are whose. One
+ * thread has nobody to share with, and reads weights faster from end to end than in units. */
 static void cut_stretches(jm_plan *p, bool one_row)
 {
     const uint32_t members = jm_team_size(p->dev->team);

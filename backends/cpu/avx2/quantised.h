@@ -75,8 +75,8 @@ INLINE void place_panel(const struct work *k, uint32_t g, struct slice s, struct
 
 /* Part i of n of what the panel after group g's reads will be asked for, the last one's being the
  * first of the next slice: of each group so few bytes follow each other that processors notice too
- * late. Behind the last slice lie scales: nothing that is wanted, and no harm. Of scales, which are
- * few, now. */
+ * late. Behind the last slice lies another group: nothing that is wanted, and no harm. Of scales,
+ * which are few, now. */
 INLINE void ask_next(const struct work *k, struct piece *p, uint32_t g, struct slice s, size_t i,
                      size_t n, const enum jm_pack_kind kind)
 {
