@@ -209,7 +209,8 @@ static void bench_linear(struct work *w, const struct options *opt, jm_format f)
     t.data = data;
     if (jm_pack(&t, w->k->pack, &w->w, NULL) != JM_OK)
         abort();
-    struct jm_random_acts a = jm_random_acts(&r, MANY, COLS, 1, w->w.kind == JM_PACK_I16 ? 14 : 8);
+    struct jm_random_acts a = jm_random_acts(&r, MANY, COLS, 1, w->w.kind == JM_PACK_I16 ? 14 : 8,
+                                             jm_rounded_together(&w->w));
     w->x = jm_random_acts_from(&a, 0);
     double weights = w->w.kind == JM_PACK_NONE
                          ? (double)t.rows * (double)jm_format_row_bytes(f, COLS)

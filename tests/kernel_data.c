@@ -36,7 +36,8 @@ void *jm_random_weight(jm_rng *r, jm_format f, uint32_t rows, uint32_t cols, flo
     return data;
 }
 
-struct jm_random_acts jm_random_acts(jm_rng *r, uint32_t rows, uint32_t cols, float scale, int bits)
+struct jm_random_acts jm_random_acts(jm_rng *r, uint32_t rows, uint32_t cols, float scale, int bits,
+                                     uint32_t together)
 {
     uint32_t n = cols / BLOCK, levels = (1u << bits) - 1;
     struct jm_random_acts a = { .cols = cols,
@@ -53,8 +54,10 @@ struct jm_random_acts jm_random_acts(jm_rng *r, uint32_t rows, uint32_t cols, fl
             a.f[i] = jm_random_float(r, scale);
             continue;
         }
-        if (i % cols % BLOCK == 0)
+        if (i % cols % together == 0)
             a.d[b] = jm_rng_below(r, 9) ? fabsf(jm_random_float(r, scale)) : 0.0f;
+        else if (i % cols % BLOCK == 0)
+            a.d[b] = a.d[b - 1];
         int q = (int)jm_rng_below(r, levels) - (int)(levels / 2);
         if (i % 7 == 0) /* the extremes, where sums are largest */
             q = (int)(levels / 2);
@@ -65,6 +68,11 @@ struct jm_random_acts jm_random_acts(jm_rng *r, uint32_t rows, uint32_t cols, fl
     }
     jm_cpu_sums(a.q, a.d, a.sum, rows * n * BLOCK, a.dsum, a.sum16);
     return a;
+}
+
+uint32_t jm_rounded_together(const struct jm_packed *w)
+{
+    return w->kind == JM_PACK_STQ_SUMS ? 2 * BLOCK : BLOCK;
 }
 
 void jm_random_acts_free(struct jm_random_acts *a)

@@ -23,9 +23,12 @@ struct jm_random_acts {
 };
 
 /* Activations of which the integer ones are exactly what the float ones say, so that all kinds can
- * be held against one reference: f = q * d. bits: 8, or 14 for q16. */
-struct jm_random_acts jm_random_acts(jm_rng *r, uint32_t rows, uint32_t cols, float scale,
-                                     int bits);
+ * be held against one reference: f = q * d. bits: 8, or 14 for q16; together: how many have one d,
+ * 32 or 64. */
+struct jm_random_acts jm_random_acts(jm_rng *r, uint32_t rows, uint32_t cols, float scale, int bits,
+                                     uint32_t together);
+/* As the weight wants them. */
+uint32_t jm_rounded_together(const struct jm_packed *w);
 void jm_random_acts_free(struct jm_random_acts *a);
 
 /* Those of `row` and the rows behind it. */

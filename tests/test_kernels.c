@@ -49,6 +49,23 @@ static double bound(const struct jm_packed *p, uint32_t o, const float *x, float
     return (t->cols + 8.0) * (FLT_EPSILON / 2) * mag + rounded + FLT_MIN;
 }
 
+/* Whether tables that are made beforehand make the same y, and each row's are its own. */
+static bool same_by_tables(const struct jm_cpu_kernels *k, const struct jm_packed *w,
+                           struct jm_acts x, uint32_t n, const float *y)
+{
+    const size_t bytes = jm_table_bytes(x.cols), rows = w->t.rows;
+    uint8_t *table = malloc(n * bytes);
+    float *got = malloc(n * rows * sizeof *got);
+    for (uint32_t r = 0; r < n; r++)
+        k->tables(x.q + r * x.cols, x.cols, table + r * bytes);
+    x.table = table;
+    k->linear(w, &x, n, got, rows, 0, w->n_groups, NULL);
+    bool same = memcmp(got, y, n * rows * sizeof *got) == 0;
+    free(table);
+    free(got);
+    return same;
+}
+
 static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t rows, uint32_t cols,
                          uint32_t n, float scale)
 {
@@ -59,8 +76,8 @@ static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t r
     struct jm_packed plain, packed;
     CU_ASSERT_FATAL(jm_pack(&t, jm_cpu_scalar.pack, &plain, NULL) == JM_OK);
     CU_ASSERT_FATAL(jm_pack(&t, k->pack, &packed, NULL) == JM_OK);
-    struct jm_random_acts a =
-        jm_random_acts(&r, n, cols, scale, packed.kind == JM_PACK_I16 ? 14 : 8);
+    struct jm_random_acts a = jm_random_acts(
+        &r, n, cols, scale, packed.kind == JM_PACK_I16 ? 14 : 8, jm_rounded_together(&packed));
     struct jm_acts x = jm_random_acts_from(&a, 0);
     float *want = calloc(n * rows, sizeof *want), *got = malloc((n * rows + 16) * sizeof *got);
     float *one = malloc(rows * sizeof *one), *row = malloc(jm_linear_scratch(cols) * sizeof *row);
@@ -74,6 +91,8 @@ static void check_linear(const struct jm_cpu_kernels *k, jm_format f, uint32_t r
                  bound(&packed, i % rows, a.f + i / rows * cols, row));
     for (uint32_t i = 0; i < 16; i++)
         bad += got[n * rows + i] != 12345.0f; /* nothing written behind the end */
+    if (packed.kind == JM_PACK_STQ_SUMS && n <= JM_TABLE_ROWS)
+        bad += !same_by_tables(k, &packed, x, n, got);
     struct jm_acts last = jm_random_acts_from(&a, n - 1);
     k->linear(&packed, &last, 1, one, rows, 0, packed.n_groups, row);
     bad += memcmp(one, got + (n - 1) * rows, rows * sizeof *one) != 0;
@@ -135,7 +154,7 @@ static void test_long_linear(void)
 /* STQ1_0 takes no more room than in its file where a set has kernels for it. */
 static void test_stq_size(void)
 {
-    struct jm_tensor t = { .name = "w", .format = JM_STQ1_0, .cols = 2048, .rows = 48 };
+    struct jm_tensor t = { .name = "w", .format = JM_STQ1_0, .cols = 2048, .rows = 64 };
     for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
         const struct jm_cpu_kernels *k = jm_cpu_kernels_for(sets[s]);
         struct jm_packed p;
@@ -429,6 +448,43 @@ static void test_quantise(void)
     }
 }
 
+/* As if all 64 were divided by the larger one of the two scales that 32 would have. */
+static void test_quantise64(void)
+{
+    float x[128], want_d[4], got_d[4], *largest = want_d;
+    int8_t got_q[128];
+    int32_t got_sum[4], sum[4];
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        const struct jm_cpu_kernels *set = jm_cpu_kernels_for(sets[s]);
+        CU_ASSERT(!set || (set->pack.stq == JM_PACK_STQ_SUMS) == (set->quantise64 != NULL));
+        for (size_t c = 0; set && set->quantise64 && c < 200; c++) {
+            jm_rng r = { .state = seed + c };
+            uint32_t n = c % 2 ? 128 : 64, wrong = 0;
+            for (size_t i = 0; i < n; i++)
+                x[i] = i / 32 == c % 5 ? 0.0f : jm_random_float(&r, powf(10, (float)(c % 60) - 35));
+            if (c % 10 == 9)
+                x[c % n] = c % 20 == 9 ? NAN : -INFINITY;
+            jm_cpu_quantise(x, n, got_q, want_d, sum);
+            for (uint32_t b = 0; b < n / 32; b += 2)
+                largest[b] = largest[b + 1] =
+                    want_d[b] > want_d[b + 1] || isnan(want_d[b]) ? want_d[b] : want_d[b + 1];
+            set->quantise64(x, n, got_q, got_d, got_sum);
+            memset(sum, 0, sizeof sum);
+            for (uint32_t i = 0; i < n; i++) {
+                const float d = largest[i / 32];
+                const double q = isnan(d) || d <= 1e-32f ? 0 : (double)x[i] / (double)d;
+                wrong += !(fabs(got_q[i] - q) <= 0.5001);
+                sum[i / 32] += got_q[i];
+            }
+            for (uint32_t b = 0; b < n / 32; b++)
+                wrong +=
+                    (sum[b] != got_sum[b]) ||
+                    !(isnan(largest[b]) ? isnan(got_d[b]) : fabsf(largest[b] - got_d[b]) <= 0.0f);
+            CU_ASSERT(wrong == 0);
+        }
+    }
+}
+
 static void test_quantise16(void)
 {
     float x[96], want_d[3], got_d[3];
@@ -656,6 +712,7 @@ int main(int argc, char **argv)
     CU_add_test(s, "argmax", test_argmax);
     CU_add_test(s, "swiglu", test_swiglu);
     CU_add_test(s, "quantise", test_quantise);
+    CU_add_test(s, "quantise64", test_quantise64);
     CU_add_test(s, "quantise16", test_quantise16);
     CU_add_test(s, "rounded at once", test_round);
     CU_add_test(s, "sets", test_sets);

@@ -79,7 +79,7 @@ static uint8_t *bytes_weight(jm_rng *r, const struct coded *c, int byte, uint16_
 /* Rows of 127 and -127, which make the largest sums. */
 static struct jm_random_acts largest_acts(jm_rng *r, float d)
 {
-    struct jm_random_acts a = jm_random_acts(r, ROWS, COLS, 1, 8);
+    struct jm_random_acts a = jm_random_acts(r, ROWS, COLS, 1, 8, BLOCK);
     for (int i = 0; i < ROWS * COLS; i++) {
         int row = i / COLS;
         bool minus = row == 1 || (row == 2 && i % 2) || (row > 2 && jm_rng_below(r, 2));
@@ -141,11 +141,13 @@ static void test_bytes(void)
 }
 
 /* All that a linear may read of a row, from floats. */
-static void quantise_all(const struct jm_cpu_kernels *k, struct jm_random_acts *a, float *d16)
+static void quantise_all(const struct jm_cpu_kernels *k, const struct jm_packed *p,
+                         struct jm_random_acts *a, float *d16)
 {
+    jm_quantise_fn *quantise = p->kind == JM_PACK_STQ_SUMS ? k->quantise64 : k->quantise;
     for (int r = 0; r < ROWS; r++)
-        k->quantise(a->f + r * COLS, COLS, a->q + r * COLS, a->d + r * COLS / BLOCK,
-                    a->sum + r * COLS / BLOCK);
+        quantise(a->f + r * COLS, COLS, a->q + r * COLS, a->d + r * COLS / BLOCK,
+                 a->sum + r * COLS / BLOCK);
     jm_cpu_sums(a->q, a->d, a->sum, ROWS * COLS, a->dsum, a->sum16);
     for (int r = 0; k->quantise16 && r < ROWS; r++)
         k->quantise16(a->f + r * COLS, COLS, a->q16 + r * COLS, d16 + r * COLS / BLOCK);
@@ -156,11 +158,11 @@ static void quantise_all(const struct jm_cpu_kernels *k, struct jm_random_acts *
 static void run_rows(const struct jm_cpu_kernels *k, const struct jm_packed *p, float bad, float *y)
 {
     jm_rng r = { .state = seed };
-    struct jm_random_acts a = jm_random_acts(&r, ROWS, COLS, 1, 8);
+    struct jm_random_acts a = jm_random_acts(&r, ROWS, COLS, 1, 8, BLOCK);
     float d16[ROWS * COLS / BLOCK], *scratch = malloc(jm_linear_scratch(COLS) * sizeof *scratch);
     if (bad < 0 || bad > 0 || isnan(bad))
         a.f[COLS + 37] = bad;
-    quantise_all(k, &a, d16);
+    quantise_all(k, p, &a, d16);
     struct jm_acts x = jm_random_acts_from(&a, 0);
     x.d16 = d16;
     k->linear(p, &x, ROWS, y, OUTS, 0, p->n_groups, scratch);
@@ -235,9 +237,9 @@ static void test_bad_scale(void)
 
 /* The same bits from any address, and nothing is read behind the last row. */
 static void check_addresses(const struct jm_cpu_kernels *k, const struct jm_packed *p,
-                            const struct jm_random_acts *a)
+                            const struct jm_random_acts *a, uint32_t rows)
 {
-    const size_t cells = ROWS * COLS, blocks = cells / BLOCK;
+    const size_t cells = rows * COLS, blocks = cells / BLOCK, bytes = rows * OUTS * sizeof(float);
     float y[ROWS * OUTS], moved[ROWS * OUTS + 1],
         *scratch = malloc(jm_linear_scratch(COLS) * sizeof *scratch);
     struct jm_acts x = jm_random_acts_from(a, 0), m = x;
@@ -245,7 +247,7 @@ static void check_addresses(const struct jm_cpu_kernels *k, const struct jm_pack
                             guarded_copy(a->d, blocks * 4),    guarded_copy(a->sum, blocks * 4),
                             guarded_copy(a->dsum, blocks * 4), guarded_copy(a->sum16, blocks * 8),
                             guarded_copy(a->q16, cells * 2) };
-    k->linear(p, &x, ROWS, y, OUTS, 0, p->n_groups, scratch);
+    k->linear(p, &x, rows, y, OUTS, 0, p->n_groups, scratch);
     m = (struct jm_acts){ .f = g[0].p,
                           .q = g[1].p,
                           .d = g[2].p,
@@ -255,16 +257,16 @@ static void check_addresses(const struct jm_cpu_kernels *k, const struct jm_pack
                           .q16 = g[6].p,
                           .d16 = g[2].p,
                           .cols = COLS };
-    k->linear(p, &m, ROWS, moved + 1, OUTS, 0, p->n_groups, scratch);
-    CU_ASSERT(memcmp(y, moved + 1, sizeof y) == 0);
+    k->linear(p, &m, rows, moved + 1, OUTS, 0, p->n_groups, scratch);
+    CU_ASSERT(memcmp(y, moved + 1, bytes) == 0);
     for (int i = 0; i < 7; i++)
         guarded_free(&g[i]);
     int8_t *odd = malloc(cells + 1);
     memcpy(odd + 1, a->q, cells);
     m = x;
     m.q = odd + 1;
-    k->linear(p, &m, ROWS, moved + 1, OUTS, 0, p->n_groups, scratch);
-    CU_ASSERT(memcmp(y, moved + 1, sizeof y) == 0);
+    k->linear(p, &m, rows, moved + 1, OUTS, 0, p->n_groups, scratch);
+    CU_ASSERT(memcmp(y, moved + 1, bytes) == 0);
     free(odd);
     free(scratch);
 }
@@ -282,8 +284,10 @@ static void test_addresses(void)
             struct jm_packed p;
             t.data = data;
             CU_ASSERT_FATAL(jm_pack(&t, k->pack, &p, NULL) == JM_OK);
-            struct jm_random_acts a = jm_random_acts(&r, ROWS, COLS, 1, 8);
-            check_addresses(k, &p, &a);
+            struct jm_random_acts a = jm_random_acts(&r, ROWS, COLS, 1, 8, jm_rounded_together(&p));
+            check_addresses(k, &p, &a, 1);
+            check_addresses(k, &p, &a, 2);
+            check_addresses(k, &p, &a, ROWS);
             jm_random_acts_free(&a);
             jm_packed_free(&p);
             free(data);

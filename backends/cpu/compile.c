@@ -26,13 +26,13 @@ size_t jm_cpu_most_rows(const jm_plan *p, enum jm_rows rows)
 }
 
 /* What a buffer holds of a value, as bits. */
-enum { VALUES = 1, ROUNDED = 2, SUMS = 4, ROUNDED16 = 8, COPIES = 16 };
+enum { VALUES = 1, ROUNDED = 2, SUMS = 4, ROUNDED16 = 8, TABLES = 16, COPIES = 32 };
 
 /* What linears want besides the values themselves. */
 static unsigned integers_of(const struct jm_step *s)
 {
     return (s->quantise ? ROUNDED : 0u) | (s->k_sums ? SUMS : 0u) |
-           (s->quantise16 ? ROUNDED16 : 0u);
+           (s->quantise16 ? ROUNDED16 : 0u) | (s->sums ? TABLES : 0u);
 }
 
 /* Buffers are reused: one whose last reader lies before the latest meeting is free. Threads that
@@ -120,11 +120,11 @@ static void *cut(uint8_t *at, size_t *used, size_t bytes)
     return piece;
 }
 
-/* Lays some forms of n values, whole rows, one behind the other from `at` on; returns their
- * bytes. at NULL: only that. */
-static size_t lay_forms(unsigned forms, size_t n, uint8_t *at, struct jm_forms *out)
+/* Lays some forms of n values, rows of so many columns, one behind the other from `at` on; returns
+ * their bytes. at NULL: only that. */
+static size_t lay_forms(unsigned forms, size_t n, uint32_t cols, uint8_t *at, struct jm_forms *out)
 {
-    const size_t blocks = n / BLOCK, halves = n / 16;
+    const size_t blocks = n / BLOCK, halves = n / 16, few = (size_t)JM_TABLE_ROWS * cols;
     size_t used = 0;
     if (forms & VALUES)
         out->f = cut(at, &used, n * sizeof *out->f);
@@ -141,6 +141,8 @@ static size_t lay_forms(unsigned forms, size_t n, uint8_t *at, struct jm_forms *
         out->q16 = cut(at, &used, n * sizeof *out->q16);
         out->d16 = cut(at, &used, blocks * sizeof *out->d16);
     }
+    if (forms & TABLES)
+        out->table = cut(at, &used, jm_table_bytes(n < few ? n : few));
     return used;
 }
 
@@ -150,11 +152,11 @@ static bool take_copies(jm_plan *p, struct jm_step *s, struct pool *pool, uint32
 {
     const unsigned forms = integers_of(s) | (s->rounded ? 0u : VALUES);
     size_t bytes;
-    s->copy_bytes = lay_forms(forms, s->node.cols, NULL, &s->copy) + 64;
+    s->copy_bytes = lay_forms(forms, s->node.cols, s->node.cols, NULL, &s->copy) + 64;
     if (!jm_mul_size(s->copy_bytes, jm_team_size(p->dev->team), &bytes))
         return false;
     uint8_t *at = pool_take(pool, p, s, forms | COPIES, bytes, last_meeting, last_use);
-    return at && lay_forms(forms, s->node.cols, at, &s->copy) > 0;
+    return at && lay_forms(forms, s->node.cols, s->node.cols, at, &s->copy) > 0;
 }
 
 static jm_status take_step(jm_plan *p, uint32_t i, struct pool *pool, uint32_t last_meeting,
@@ -172,9 +174,9 @@ static jm_status take_step(jm_plan *p, uint32_t i, struct pool *pool, uint32_t l
     if (ok && !s->rounded && !(s->out.f = take_over(pool, p, i, last)))
         ok = (s->out.f = pool_take(pool, p, s, VALUES, bytes, last_meeting, last[i])) != NULL;
     if (ok && integers) {
-        bytes = lay_forms(integers, cells, NULL, &s->out);
+        bytes = lay_forms(integers, cells, s->node.cols, NULL, &s->out);
         uint8_t *at = pool_take(pool, p, s, integers, bytes, last_meeting, last[i]);
-        ok = at && lay_forms(integers, cells, at, &s->out) > 0;
+        ok = at && lay_forms(integers, cells, s->node.cols, at, &s->out) > 0;
     }
     if (ok && s->copied)
         ok = take_copies(p, s, pool, last_meeting, last[i]);
@@ -271,6 +273,8 @@ static jm_status take_state(jm_plan *p, uint32_t i, jm_err *err)
             p->steps[s->node.in[0]].k_sums = true;
         if (s->w.kind == JM_PACK_I16)
             p->steps[s->node.in[0]].quantise16 = true;
+        if (s->w.kind == JM_PACK_STQ_SUMS)
+            p->steps[s->node.in[0]].sums = true;
         return JM_OK;
     case JM_OP_ROPE:
         s->rope = rope_table(p, i);

@@ -60,7 +60,7 @@ static bool in_heads(uint32_t cols, uint32_t head, uint32_t n)
 /* Whether each of n units has as many heads of keys, and the queries that go with them. */
 static bool in_equal_heads(const struct jm_node *a, uint32_t n)
 {
-    return a->n_kv_heads % n == 0 && a->n_kv_heads / n * a->head_dim % BLOCK == 0;
+    return a->n_kv_heads % n == 0 && a->n_kv_heads / n * a->head_dim % JM_ROUNDED_TOGETHER == 0;
 }
 
 static bool goes_by_columns(const jm_plan *p, const struct jm_step *s, bool one_row)

@@ -47,11 +47,14 @@ static uint32_t batch_row(const jm_plan *p, const struct jm_step *s, uint32_t r)
     return s->node.rows == JM_ROWS_GATHERED ? p->batch->gather[r] : r;
 }
 
+static uint32_t rows_of_kind(enum jm_rows kind, const struct jm_batch *b)
+{
+    return kind == JM_ROWS_GATHERED ? b->n_gather : kind == JM_ROWS_RUN ? b->n_runs : b->n_rows;
+}
+
 static uint32_t rows_of(const struct jm_step *s, const struct jm_batch *b)
 {
-    return s->node.rows == JM_ROWS_GATHERED ? b->n_gather
-           : s->node.rows == JM_ROWS_RUN    ? b->n_runs
-                                            : b->n_rows;
+    return rows_of_kind(s->node.rows, b);
 }
 
 /* What a thread does of a stretch that is not dealt, and begins with of one that is. */
@@ -100,10 +103,13 @@ static void meet(const jm_plan *p, const struct jm_step *s, const struct part *w
 }
 
 /* The integers of n values that stand at y as f32. */
-static void round_values(const struct jm_cpu_kernels *k, const struct jm_forms *y, uint32_t n)
+static void round_values(const struct jm_cpu_kernels *k, const struct jm_step *s,
+                         const struct jm_forms *y, uint32_t n)
 {
     if (y->q)
-        k->quantise(y->f, n, y->q, y->d, y->sum);
+        (s->sums ? k->quantise64 : k->quantise)(y->f, n, y->q, y->d, y->sum);
+    if (y->table)
+        k->tables(y->q, n, y->table);
     if (y->dsum)
         jm_cpu_sums(y->q, y->d, y->sum, n, y->dsum, y->sum16);
     if (y->q16)
@@ -112,8 +118,8 @@ static void round_values(const struct jm_cpu_kernels *k, const struct jm_forms *
 
 void jm_cpu_quantise_part(jm_plan *p, struct jm_step *s, uint32_t r, uint32_t from, uint32_t to)
 {
-    struct jm_forms y = jm_forms_at(&s->out, (size_t)r * s->node.cols + from);
-    round_values(p->dev->kernels, &y, to - from);
+    struct jm_forms y = jm_cpu_forms_at(p, s, (size_t)r * s->node.cols + from);
+    round_values(p->dev->kernels, s, &y, to - from);
 }
 
 /* A token's row of the table. */
@@ -137,7 +143,7 @@ static struct jm_forms row_at(const jm_plan *p, const struct jm_step *s, uint32_
                               size_t column)
 {
     if (!p->one_row || !s->copied)
-        return jm_forms_at(&s->out, r * s->node.cols + column);
+        return jm_cpu_forms_at(p, s, r * s->node.cols + column);
     const struct jm_forms *c = &s->copy;
     size_t at = m * s->copy_bytes;
     struct jm_forms own = { .f = moved(c->f, at),
@@ -147,15 +153,17 @@ static struct jm_forms row_at(const jm_plan *p, const struct jm_step *s, uint32_
                             .dsum = moved(c->dsum, at),
                             .sum16 = moved(c->sum16, at),
                             .q16 = moved(c->q16, at),
-                            .d16 = moved(c->d16, at) };
+                            .d16 = moved(c->d16, at),
+                            .table = moved(c->table, at) };
     return jm_forms_at(&own, column);
 }
 
 /* n values of a norm or of SwiGLU of which only integers are read. row: this thread's, for a set
  * that makes them one after the other. */
-static void make_rounded(const struct jm_cpu_kernels *k, const struct jm_node *n, const float *x,
+static void make_rounded(const struct jm_cpu_kernels *k, const struct jm_step *s, const float *x,
                          const float *x2, struct jm_forms *y, uint32_t cols, float *row)
 {
+    const struct jm_node *n = &s->node;
     bool norm = n->op == JM_OP_RMS_NORM;
     if (norm && k->norm_round) {
         k->norm_round(x, n->w.data, n->eps, cols, y);
@@ -167,7 +175,7 @@ static void make_rounded(const struct jm_cpu_kernels *k, const struct jm_node *n
             k->rms_norm(x, n->w.data, n->eps, row, cols);
         else
             k->swiglu(x, x2, row, cols);
-        round_values(k, y, cols);
+        round_values(k, s, y, cols);
     }
 }
 
@@ -218,10 +226,10 @@ static void make_row(jm_plan *p, struct jm_step *s, const struct part *w, uint32
         x[k] = row_at(p, &p->steps[n->in[k]], w->m, from, c.from).f;
     struct jm_forms y = row_at(p, s, w->m, r, c.from);
     if (s->rounded) {
-        make_rounded(p->dev->kernels, n, x[0], x[1], &y, c.to - c.from, p->scratch[w->m]);
+        make_rounded(p->dev->kernels, s, x[0], x[1], &y, c.to - c.from, p->scratch[w->m]);
     } else {
         make_values(p, s, r, c, x[0], x[1], y.f);
-        round_values(p->dev->kernels, &y, c.to - c.from);
+        round_values(p->dev->kernels, s, &y, c.to - c.from);
     }
 }
 
@@ -265,6 +273,7 @@ static void run_linear(jm_plan *p, struct jm_step *s, const struct part *w)
                                .sum16 = in.sum16,
                                .q16 = in.q16,
                                .d16 = in.d16,
+                               .table = in.table,
                                .cols = n->w.cols };
     float *y = s->out.f + (size_t)rows.from * n->times * n->w.rows;
     if (g.from >= g.to || many == 0)
@@ -440,7 +449,7 @@ static void run_attention(jm_plan *p, struct jm_step *s, const struct part *w)
             left.from = last ? own.from : now.to;
         }
         attend(p, s, row, h, p->steps[n->in[0]].out.f + at, p->scratch[w->m], s->out.f + at);
-        if (wide % BLOCK == 0)
+        if (wide % JM_ROUNDED_TOGETHER == 0)
             jm_cpu_quantise_part(p, s, r, h * wide, (h + 1) * wide);
     }
 }
@@ -586,6 +595,8 @@ jm_status jm_cpu_execute(jm_plan *p, const struct jm_batch *in, jm_err *err)
     p->work += p->n_steps;
     p->given = in;
     p->batch = p->by_rows ? &p->deal.batch : in;
+    for (enum jm_rows kind = JM_ROWS_ALL; kind <= JM_ROWS_RUN; kind++)
+        p->few[kind] = !p->by_rows && rows_of_kind(kind, in) <= JM_TABLE_ROWS;
     jm_cpu_picture_begin(p);
     jm_team_run(p->dev->team, run_member, p);
     if (p->profile)

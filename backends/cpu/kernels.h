@@ -31,6 +31,8 @@ struct jm_acts {
     const int32_t *sum16; /* [rows, cols / 16] sums of 16 q, for JM_PACK_Q6K */
     const int16_t *q16;   /* [rows, cols] round(f / d16), for JM_PACK_I16 */
     const float *d16;     /* [rows, cols / 32] largest |f| of the 32, / 8191 */
+    const uint8_t *table; /* [rows, jm_table_bytes(cols)] for JM_PACK_STQ_SUMS, where rows are few:
+                           * see jm_tables_fn; NULL: the kernel makes them for itself */
     uint32_t cols;
 };
 
@@ -44,6 +46,7 @@ struct jm_forms {
     int32_t *sum16;
     int16_t *q16;
     float *d16;
+    uint8_t *table;
 };
 
 /* f32 that a linear of so many columns wants to work in: of each column 10 (the reference's decoded
@@ -125,6 +128,17 @@ typedef int32_t jm_argmax_fn(const float *x, uint32_t n);
 typedef void jm_quantise_fn(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum);
 typedef void jm_quantise16_fn(const float *x, uint32_t cols, int16_t *q, float *d);
 
+/* For JM_PACK_STQ_SUMS of one row q, cols % 64 == 0: tables of what the inputs c + 16 p, p = 0..3,
+ * of each 64 add up to, [cols / 64][c][2][16], times each of the 16 fours of weights -1, 0 and 1
+ * that the low bits of a code name (pack.h). A sum is two digits to the base of 31: 16 lower ones
+ * from -15 to 15, then 16 upper ones. Rows are few up to JM_TABLE_ROWS. */
+typedef void jm_tables_fn(const int8_t *q, uint32_t cols, uint8_t *table);
+enum { JM_TABLE_ROWS = 4, JM_TABLE_INPUTS = 4, JM_TABLE_BYTES = 32 };
+static inline size_t jm_table_bytes(size_t cols)
+{
+    return cols / JM_TABLE_INPUTS * JM_TABLE_BYTES;
+}
+
 /* rms_norm and swiglu, rounded to all integers that y has, as quantise, quantise16 and jm_cpu_sums
  * would, bit for bit; n % 32 == 0. No f32 is written. */
 typedef void jm_norm_round_fn(const float *x, const float *w, float eps, uint32_t n,
@@ -150,6 +164,9 @@ struct jm_cpu_kernels {
     jm_argmax_fn *argmax;
     jm_quantise_fn *quantise;
     jm_quantise16_fn *quantise16; /* NULL unless pack.f16 is JM_PACK_I16 */
+    jm_quantise_fn *quantise64;   /* with one scale for 64 inputs, given twice, cols % 64 == 0; NULL
+                                   * unless pack.stq is JM_PACK_STQ_SUMS, which wants its like */
+    jm_tables_fn *tables;         /* with quantise64 */
     jm_norm_round_fn *norm_round; /* NULL: one after the other */
     jm_swiglu_round_fn *swiglu_round;
 };

@@ -44,8 +44,8 @@ static bool has_blocks(enum jm_pack_kind k)
 static size_t level_bytes(enum jm_pack_kind kind, size_t group)
 {
     static const uint8_t quarter_bits[] = {
-        [JM_PACK_I16] = 64, [JM_PACK_Q8] = 32,       [JM_PACK_Q4] = 16,  [JM_PACK_Q2] = 8,
-        [JM_PACK_STQ] = 5,  [JM_PACK_STQ_PAIRS] = 5, [JM_PACK_Q4K] = 16, [JM_PACK_Q6K] = 24
+        [JM_PACK_I16] = 64, [JM_PACK_Q8] = 32,      [JM_PACK_Q4] = 16,  [JM_PACK_Q2] = 8,
+        [JM_PACK_STQ] = 5,  [JM_PACK_STQ_SUMS] = 5, [JM_PACK_Q4K] = 16, [JM_PACK_Q6K] = 24
     };
     return group * (BLOCK / 32) * quarter_bits[kind];
 }
@@ -54,8 +54,8 @@ static size_t level_bytes(enum jm_pack_kind kind, size_t group)
 static size_t scale_bytes(enum jm_pack_kind kind)
 {
     static const uint8_t bytes[] = {
-        [JM_PACK_I16] = 8, [JM_PACK_Q8] = 16,       [JM_PACK_Q4] = 16,  [JM_PACK_Q2] = 16,
-        [JM_PACK_STQ] = 2, [JM_PACK_STQ_PAIRS] = 2, [JM_PACK_Q4K] = 20, [JM_PACK_Q6K] = 18
+        [JM_PACK_I16] = 8, [JM_PACK_Q8] = 16,      [JM_PACK_Q4] = 16,  [JM_PACK_Q2] = 16,
+        [JM_PACK_STQ] = 2, [JM_PACK_STQ_SUMS] = 2, [JM_PACK_Q4K] = 20, [JM_PACK_Q6K] = 18
     };
     return bytes[kind];
 }
@@ -190,22 +190,6 @@ static void put_codes(const uint32_t code[8], uint8_t *q, size_t lane, size_t g)
         memcpy(q + (i * g + lane) * 4, &v[i], 4);
 }
 
-/* The three bits of fields 0, 1 or 2 (weight + 1) of a pair, the upper one when a zero is in it. */
-static unsigned pair_bits(unsigned first, unsigned second)
-{
-    if (first != 1 && second != 1)
-        return first / 2 | (second & 2);
-    return 4 | (first == 1 ? second & 2 : 1 | (first & 2));
-}
-
-/* A group's code in STQ_PAIRS: see pack.h. */
-static uint8_t pair_code(uint8_t pattern)
-{
-    unsigned a = pair_bits(pattern & 3, pattern >> 2 & 3),
-             b = pair_bits(pattern >> 4 & 3, pattern >> 6);
-    return (uint8_t)((b & 3) | (a & 4) | (a & 3) << 3);
-}
-
 static void pack_stq_row(const struct jm_tensor *t, const uint8_t *src, struct jm_packed *p,
                          uint8_t *group, size_t lane)
 {
@@ -215,11 +199,70 @@ static void pack_stq_row(const struct jm_tensor *t, const uint8_t *src, struct j
         const struct place to = place_of(p, 256 * s);
         uint8_t one[64];
         jm_split_stq1_0(src, one);
-        for (size_t i = 0; p->kind == JM_PACK_STQ_PAIRS && i < sizeof one; i++)
-            one[i] = pair_code(jm_stq1_0_patterns[one[i]]);
         memcpy(code, one, sizeof code);
         put_codes(code, group + to.levels, lane, g);
         put_codes(code + 8, group + to.levels + half, lane, g);
+        memcpy(group + to.scales + lane * 2, src + 40, 2);
+    }
+}
+
+/* The three bits of fields 0, 1 or 2 (weight + 1) of a pair, the upper one when a zero is in it. */
+static unsigned pair_bits(unsigned first, unsigned second)
+{
+    if (first != 1 && second != 1)
+        return first / 2 | (second & 2);
+    return 4 | (first == 1 ? second & 2 : 1 | (first & 2));
+}
+
+/* A group's code in STQ_SUMS: see pack.h. */
+static uint8_t sums_code(uint8_t pattern)
+{
+    unsigned a = pair_bits(pattern & 3, pattern >> 2 & 3),
+             b = pair_bits(pattern >> 4 & 3, pattern >> 6), zero = a & 4;
+    bool turned = !(a & 2);
+    unsigned signs_a = zero ? 2 : 3, signs_b = zero ? 3 : 2;
+    if (turned) {
+        a ^= signs_a;
+        b ^= signs_b;
+    }
+    return (uint8_t)((b & 3) | zero | (a & 1) << 3 | (turned ? 16u : 0u));
+}
+
+/* Byte i in bits 8 i on. */
+static uint64_t eight(const uint8_t *byte)
+{
+    uint64_t w = 0;
+    for (int i = 0; i < 8; i++)
+        w |= (uint64_t)byte[i] << 8 * i;
+    return w;
+}
+
+/* 16 codes, those of 64 inputs, as bytes of a word: see pack.h. */
+static void put_sums_codes(uint64_t low, uint64_t high, uint8_t *q)
+{
+    const uint64_t four = 0x0f0f0f0f0f0f0f0f, one = 0x0101010101010101,
+                   gather = 0x0102040810204080; /* bit 0 of byte i to bit 56 + i */
+    uint64_t both = (low & four) | (high & four) << 4;
+    for (size_t c = 0; c < 8; c++, both >>= 8)
+        q[c * JM_SUMS_GROUP] = (uint8_t)both;
+    q[8 * JM_SUMS_GROUP] = (uint8_t)((low >> 4 & one) * gather >> 56);
+    q[9 * JM_SUMS_GROUP] = (uint8_t)((high >> 4 & one) * gather >> 56);
+}
+
+static void pack_sums_row(const struct jm_tensor *t, const uint8_t *src, struct jm_packed *p,
+                          uint8_t *group, size_t lane)
+{
+    uint8_t of[32], code[64];
+    for (size_t i = 0; i < sizeof of; i++)
+        of[i] = sums_code(jm_stq1_0_patterns[i]);
+    for (size_t s = 0; s < t->cols / 256; s++, src += 42) {
+        const struct place to = place_of(p, 256 * s);
+        jm_split_stq1_0(src, code);
+        for (size_t i = 0; i < sizeof code; i++)
+            code[i] = of[code[i]];
+        for (size_t i = 0; i < 4; i++)
+            put_sums_codes(eight(code + 16 * i), eight(code + 16 * i + 8),
+                           group + to.levels + i * (10 * JM_SUMS_GROUP) + lane);
         memcpy(group + to.scales + lane * 2, src + 40, 2);
     }
 }
@@ -272,8 +315,10 @@ static void pack_block_row(const struct jm_tensor *t, uint32_t row, struct jm_pa
 {
     const uint8_t *src = (const uint8_t *)t->data + row * jm_format_row_bytes(t->format, t->cols);
     uint8_t *group = p->data + row / p->group * p->group_bytes;
-    if (p->kind == JM_PACK_STQ || p->kind == JM_PACK_STQ_PAIRS)
+    if (p->kind == JM_PACK_STQ)
         pack_stq_row(t, src, p, group, row % p->group);
+    else if (p->kind == JM_PACK_STQ_SUMS)
+        pack_sums_row(t, src, p, group, row % p->group);
     else if (p->kind == JM_PACK_Q4K)
         pack_q4k_row(t, src, p, group, row % p->group);
     else
@@ -341,14 +386,13 @@ static bool lay_out(struct jm_packed *p, size_t *total)
 jm_status jm_pack_size(const struct jm_tensor *t, struct jm_pack_layout layout,
                        struct jm_packed *out, size_t *bytes, jm_err *err)
 {
-    uint32_t group = layout.group;
-    *out =
-        (struct jm_packed){ .kind = JM_PACK_NONE, .t = *t, .group = group, .piece = layout.piece };
+    const enum jm_pack_kind kind = layout.group == 1 ? JM_PACK_NONE : kind_of(t, layout);
+    const uint32_t group = kind == JM_PACK_STQ_SUMS ? JM_SUMS_GROUP : layout.group;
+    *out = (struct jm_packed){ .kind = kind, .t = *t, .group = group, .piece = layout.piece };
     *bytes = 0;
     out->n_groups = t->rows / group + (t->rows % group != 0);
-    if (group == 1)
+    if (kind == JM_PACK_NONE)
         return JM_OK;
-    out->kind = kind_of(t, layout);
     return lay_out(out, bytes)
                ? JM_OK
                : jm_fail(err, JM_ENOMEM, "%s: the weight does not fit in memory", t->name);

@@ -8,11 +8,11 @@
  *         Q8: u8, w + 128;  Q4: u4, w + 8, k/4 = j in the low nibble and j + 4 in the high one;
  *         Q2: u2, w + 1, k/4 = j + 2 s in bits 2 s (j = 0..1, s = 0..3);
  *         I16: s16, in sixteens of two, [k / 2][G][2], |w| < 2^13;
- *         STQ, STQ_PAIRS: five bits for each four, see below;
+ *         STQ, STQ_SUMS: five bits for each four, see below;
  *         Q4K: as Q4, without the 8;  Q6K: w + 32, its low four bits as Q4 and the two above as Q2
  *       scales, [block][G]: f16; of I16 the exponent byte e of 2^(e - 127), 255 where a weight of
  *         the block is not finite. Of 256 k together, [k / 256]:
- *         STQ, STQ_PAIRS: f16 d [G];
+ *         STQ, STQ_SUMS: f16 d [G];
  *         Q4K: f16 d [G], f16 dmin [G], u8 scales [8][G], u8 offsets [8][G];
  *         Q6K: f16 d [G], s8 scales [16][G]
  *
@@ -26,11 +26,14 @@
  * 3 in bit 7 of vector 1, its bit 4 in bit 7 of vector 3. So five of eight codes need no work
  * before a table of 64 bytes that ignores the bits above, and the other three little.
  *
- * STQ_PAIRS lies the same, but its codes are made of two pairs, so that a table of 16 bytes finds a
- * weight by three bits: bits 0 and 1 are of weights 2 and 3 of the group, bits 3 and 4 of weights 0
- * and 1, and bit 2 says that the zero is among these. Of a pair without it the bits are the signs,
- * 1 for +; of the other one the lower bit says which weight is zero, the upper one is the sign of
- * the other.
+ * STQ_SUMS is for tables of what four inputs can add up to (jm_sums_fn), for 32 outputs at once:
+ * its G is 32 in every set. 64 k are ten vectors of a byte for each output. Of code c, that of
+ * inputs k + c + 16 p, the low four bits lie in vector c, or from c = 8 on in the upper half of c -
+ * 8; the fifth, which turns all signs, in bit c % 8 of vector 8 + c / 8. The low four bits are of
+ * two pairs: bits 0 and 1 of weights 2 and 3, bit 3 of weights 0 and 1, and bit 2 says that the
+ * zero is among these. Of a pair without it the bits are the signs, 1 for +; of the other one the
+ * lower bit is 0 when its first weight is zero, and the upper one the sign of the one that isn't.
+ * What would be bit 4 is always 1: the sign of weight 1, or of weight 0 if that is zero.
  *
  * I16 holds F16 weights as integers: exactly those above a quarter of the block's largest, the
  * others rounded to 2^-13 of it. Two of them multiply in one instruction, which F16 and F32 do not,
@@ -55,23 +58,25 @@ enum jm_pack_kind {
     JM_PACK_Q4,
     JM_PACK_Q2,
     JM_PACK_STQ,
-    JM_PACK_STQ_PAIRS,
+    JM_PACK_STQ_SUMS,
     JM_PACK_Q4K,
     JM_PACK_Q6K
 };
+
+enum { JM_SUMS_GROUP = 32 };
 
 /* What a kernel set wants. */
 struct jm_pack_layout {
     uint32_t group;        /* G; 1: weights stay as the file has them */
     enum jm_pack_kind f16; /* of F16 weights: JM_PACK_F16 or JM_PACK_I16 */
-    enum jm_pack_kind stq; /* of STQ1_0 weights: JM_PACK_STQ or _PAIRS; JM_PACK_NONE: Q2 */
+    enum jm_pack_kind stq; /* of STQ1_0 weights: JM_PACK_STQ or _SUMS; JM_PACK_NONE: Q2 */
     uint32_t piece;        /* k of a piece, a multiple of 256; 0: groups are not cut into pieces */
 };
 
 struct jm_packed {
     enum jm_pack_kind kind;
     struct jm_tensor t; /* the source; its data are read for JM_PACK_NONE */
-    uint32_t group;     /* G */
+    uint32_t group;     /* G; of STQ_SUMS JM_SUMS_GROUP */
     uint32_t n_groups;  /* ceil(rows / G) */
     size_t group_bytes;
     size_t scales;  /* where a group's scales begin; 0 with pieces, and for the float kinds */

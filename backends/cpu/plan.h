@@ -36,6 +36,7 @@ struct jm_step {
     bool quantise;               /* its result feeds a quantised linear */
     bool k_sums;                 /* with quantise: it feeds one of Q4K or Q6K */
     bool quantise16;             /* its result feeds one of JM_PACK_I16 */
+    bool sums;                   /* with quantise: it feeds one of JM_PACK_STQ_SUMS */
     struct jm_forms out;         /* [max_rows, cols]; ARGMAX: f is i32 */
     struct jm_forms copy;        /* with copied: thread 0's row */
     size_t copy_bytes;           /* from there to the next thread's */
@@ -74,17 +75,22 @@ struct jm_plan {
     const struct jm_batch *batch; /* the same, dealt out where by_rows */
     bool by_rows;                 /* threads have whole sequences, as dealt out */
     bool one_row;                 /* it has one row, and all threads work on that */
+    bool few[3];                  /* so few rows of a kind that tables are made of them */
     uint32_t work;                /* number of its first step, of all that were ever run */
     struct jm_deal deal;
 
     struct jm_cpu_profile *profile; /* NULL: nothing is timed; owned */
 };
 
-/* The first column of unit u of n of a linear's result: whole blocks of 32, so that they can be
- * quantised. u = n: behind the last one. */
+/* What is rounded apart from others: 32 values share a scale, or 64. */
+enum { JM_ROUNDED_TOGETHER = 64 };
+
+/* The first column of unit u of n of a linear's result: whole parts, so that they can be rounded.
+ * u = n: behind the last one. */
 static inline uint32_t jm_cpu_first_column(uint32_t cols, uint32_t u, uint32_t n)
 {
-    uint64_t at = ((uint64_t)cols + 31) / 32 * u / n * 32;
+    const uint32_t part = JM_ROUNDED_TOGETHER;
+    uint64_t at = ((uint64_t)cols + part - 1) / part * u / n * part;
     return at < cols ? (uint32_t)at : cols;
 }
 
@@ -125,7 +131,7 @@ static inline bool jm_cpu_starts_entry(const jm_plan *p, uint32_t step)
     return step == 0 || p->steps[step].node.entry != p->steps[step - 1].node.entry;
 }
 
-/* A value from number `at` of it on: a multiple of 32, unless it has no integers. */
+/* A value from number `at` of it on: whole parts, unless it has no integers. */
 static inline struct jm_forms jm_forms_at(const struct jm_forms *f, size_t at)
 {
     size_t block = at / 32;
@@ -136,14 +142,24 @@ static inline struct jm_forms jm_forms_at(const struct jm_forms *f, size_t at)
                               .dsum = f->dsum ? f->dsum + block : NULL,
                               .sum16 = f->sum16 ? f->sum16 + 2 * block : NULL,
                               .q16 = f->q16 ? f->q16 + at : NULL,
-                              .d16 = f->d16 ? f->d16 + block : NULL };
+                              .d16 = f->d16 ? f->d16 + block : NULL,
+                              .table = f->table ? f->table + jm_table_bytes(at) : NULL };
+}
+
+/* The same of a step's result, in the batch under way: tables are of few rows only. */
+static inline struct jm_forms jm_cpu_forms_at(const jm_plan *p, const struct jm_step *s, size_t at)
+{
+    struct jm_forms all = s->out;
+    if (!p->few[s->node.rows])
+        all.table = NULL;
+    return jm_forms_at(&all, at);
 }
 
 /* n * m * each zeroed bytes that plan_close frees. NULL: out of memory, or too many. */
 void *jm_cpu_take(jm_plan *p, size_t n, size_t m, size_t each);
 /* Rows of a kind that a batch has at most. */
 size_t jm_cpu_most_rows(const jm_plan *p, enum jm_rows rows);
-/* Columns [from, to) of row r of a step's result, both multiples of 32 or the end, as the linears
+/* Columns [from, to) of row r of a step's result, whole parts or up to the end, as the linears
  * that read it want them. */
 void jm_cpu_quantise_part(jm_plan *p, struct jm_step *s, uint32_t r, uint32_t from, uint32_t to);
 /* Whether threads meet within a step: all keys and values must be there before one is attended. */
@@ -157,7 +173,8 @@ static inline bool jm_cpu_quantises_late(const struct jm_step *s)
 {
     const struct jm_node *n = &s->node;
     bool late = n->op == JM_OP_LINEAR || n->op == JM_OP_ATTEND_RUN ||
-                (n->op == JM_OP_ATTENTION && n->n_heads / n->n_kv_heads * n->head_dim % 32 != 0);
+                (n->op == JM_OP_ATTENTION &&
+                 n->n_heads / n->n_kv_heads * n->head_dim % JM_ROUNDED_TOGETHER != 0);
     return late && (s->quantise || s->quantise16);
 }
 /* Whether the kernel that multiplies with w reads integers only, not f32. */

@@ -80,7 +80,7 @@ static const char *kernel_name(enum jm_pack_kind kind)
     static const char *const name[] = {
         [JM_PACK_NONE] = "F64", [JM_PACK_F32] = "F32", [JM_PACK_F16] = "F16",
         [JM_PACK_I16] = "I16",  [JM_PACK_Q8] = "Q8",   [JM_PACK_Q4] = "Q4",
-        [JM_PACK_Q2] = "Q2",    [JM_PACK_STQ] = "STQ", [JM_PACK_STQ_PAIRS] = "STQ",
+        [JM_PACK_Q2] = "Q2",    [JM_PACK_STQ] = "STQ", [JM_PACK_STQ_SUMS] = "STQ",
         [JM_PACK_Q4K] = "Q4K",  [JM_PACK_Q6K] = "Q6K",
     };
     return (size_t)kind < sizeof name / sizeof *name && name[kind] ? name[kind] : "other";

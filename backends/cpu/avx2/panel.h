@@ -6,10 +6,10 @@
 
 #include <stdbool.h>
 
-#include "backends/cpu/avx2/levels.h"
+#include "backends/cpu/avx2/stq.h"
 
 enum {
-    PAIR = 2,       /* groups of a panel */
+    PAIR = 2,       /* groups of 8 outputs, of a panel */
     TILE = 4,       /* rows of a tile at most: with PAIR the sums that registers hold */
     FOUR = 4 * TILE /* bytes of one word, or float, of each row */
 };
@@ -26,15 +26,27 @@ INLINE bool is_wide(const enum jm_pack_kind kind)
     return Q8_OFFSET == 0 && kind == JM_PACK_Q8;
 }
 
+/* Inputs with one scale of activations. */
+INLINE uint32_t block_of(const enum jm_pack_kind kind)
+{
+    return kind == JM_PACK_STQ_SUMS ? STQ_SPAN : BLOCK;
+}
+
 /* Steps of a block, each a vector of levels for each group and a word of each row: four inputs,
  * wide ones two. */
 INLINE int steps_of(const enum jm_pack_kind kind)
 {
-    return is_wide(kind) ? 16 : 8;
+    return (int)block_of(kind) / (is_wide(kind) ? 2 : 4);
 }
 
-/* Bytes of a block of 32 inputs:
- *   levels as they are packed, of one group;
+/* Outputs that lie together in memory. */
+INLINE size_t group_of(const enum jm_pack_kind kind)
+{
+    return kind == JM_PACK_STQ_SUMS ? (size_t)JM_SUMS_GROUP : (size_t)LANES;
+}
+
+/* Bytes of a block:
+ *   levels as they are packed, of the outputs that lie together;
  *   levels of a panel, [PAIR][steps][8] words: u8 [4];
  *   scales of a panel, f32 [PAIR][8] that levels are multiplied with,
  *     of Q4K f32 [PAIR][8] that are taken off, of Q6K [2][PAIR] factors for 16 inputs each;
@@ -42,19 +54,19 @@ INLINE int steps_of(const enum jm_pack_kind kind)
  *     inputs each; Q4K: f32 dsum instead), then scales f32 [TILE]. */
 INLINE size_t packed_bytes(const enum jm_pack_kind kind)
 {
-    const size_t quarter_bits = kind == JM_PACK_Q8          ? 32
-                                : kind == JM_PACK_Q6K       ? 24
-                                : kind == JM_PACK_STQ_PAIRS ? 5
-                                                            : 16;
-    return LANES * quarter_bits;
+    const size_t bytes = kind == JM_PACK_Q8         ? 32 /* of one output */
+                         : kind == JM_PACK_Q6K      ? 24
+                         : kind == JM_PACK_STQ_SUMS ? 10
+                                                    : 16;
+    return group_of(kind) * bytes;
 }
 
 /* The same of scales as they are packed, of 256 inputs. */
 INLINE size_t packed_scale_bytes(const enum jm_pack_kind kind)
 {
-    return (size_t)LANES * (kind == JM_PACK_Q4K         ? 20
-                            : kind == JM_PACK_Q6K       ? 18
-                            : kind == JM_PACK_STQ_PAIRS ? 2
+    return group_of(kind) * (kind == JM_PACK_Q4K        ? 20
+                             : kind == JM_PACK_Q6K      ? 18
+                             : kind == JM_PACK_STQ_SUMS ? 2
                                                         : 16);
 }
 

@@ -11,6 +11,8 @@ INLINE void put(uint8_t *p, __m256i v)
     _mm256_storeu_si256((__m256i *)(void *)p, v);
 }
 
+enum { SUPER = 256 };
+
 /* ---- weights ---- */
 
 /* Step i of a packed block as a tile takes it. Of wide ones the even step is a load, but for the
@@ -26,11 +28,6 @@ INLINE __m256i step_levels(const uint8_t *p, const int i, const enum jm_pack_kin
 INLINE void unpack_levels(const uint8_t *p, uint8_t *to, uint32_t blocks,
                           const enum jm_pack_kind kind)
 {
-    if (kind == JM_PACK_STQ_PAIRS) {
-        for (uint32_t b = 0; b < blocks; b += STQ_SPAN / BLOCK)
-            unpack_span(p + b * packed_bytes(kind), to + b * level_bytes(kind), level_bytes(kind));
-        return;
-    }
     for (uint32_t b = 0; b < blocks; b++, p += packed_bytes(kind), to += level_bytes(kind)) {
 #pragma GCC unroll 16
         for (int i = 0; i < steps_of(kind); i++)
@@ -38,13 +35,22 @@ INLINE void unpack_levels(const uint8_t *p, uint8_t *to, uint32_t blocks,
     }
 }
 
+/* The same of codes of 16 outputs: p as unpack_span takes it. */
+INLINE void unpack_codes(const uint8_t *p, uint8_t *to, uint32_t blocks)
+{
+    const size_t each = level_bytes(JM_PACK_STQ_SUMS);
+    for (uint32_t b = 0; b < blocks; b++)
+        unpack_span(p + b * STQ_SPAN_BYTES, to + b * each, each / PAIR);
+}
+
 /* p: scales of the group from a slice's first block on, a multiple of 256 inputs. */
 INLINE void unpack_scales(const uint8_t *p, uint8_t *to, uint32_t blocks,
                           const enum jm_pack_kind kind)
 {
     const bool own = kind < JM_PACK_STQ; /* each block has scales of its own */
+    const uint32_t super = SUPER / block_of(kind);
     for (uint32_t b = 0; b < blocks; b++, to += scale_bytes(kind)) {
-        const uint32_t i = b % 8;
+        const uint32_t i = b % super;
         __m256 d = halves_to_ps(p);
         if (kind == JM_PACK_Q4K) {
             d = _mm256_mul_ps(d, bytes_to_ps(p + (4 + i) * LANES));
@@ -56,7 +62,7 @@ INLINE void unpack_scales(const uint8_t *p, uint8_t *to, uint32_t blocks,
             put(to + 2 * PAIR * 32, factor_of(p + (3 + 2 * i) * LANES));
         }
         _mm256_storeu_ps((float *)(void *)to, d);
-        p += own ? packed_scale_bytes(kind) / 8 : i == 7 ? packed_scale_bytes(kind) : 0;
+        p += own ? packed_scale_bytes(kind) / super : i == super - 1 ? packed_scale_bytes(kind) : 0;
     }
 }
 
@@ -131,6 +137,30 @@ INLINE void lay_wide(uint8_t *out, const __m256i m[4])
                      _mm_madd_epi16(all, _mm_set1_epi16(-128)));
 }
 
+/* A block's words, and what sums begin with. */
+INLINE void lay_block(uint8_t *out, uint8_t *start, const int8_t *const q[TILE], size_t at,
+                      const enum jm_pack_kind kind)
+{
+    __m256i m[4];
+    __m128i sum = _mm_setzero_si128();
+#pragma GCC unroll 2
+    for (uint32_t i = 0; i < block_of(kind); i += BLOCK) {
+        transpose(q, at + i, m);
+        if (is_wide(kind)) {
+            lay_wide(out, m);
+            return;
+        }
+        lay_words(out + i / 4 * FOUR, m);
+        sum = _mm_add_epi16(sum, _mm_add_epi16(sums_of(m[0], m[1]), sums_of(m[2], m[3])));
+    }
+    if (kind == JM_PACK_Q6K) {
+        put_start(start, sums_of(m[0], m[1]), kind);
+        put_start(start + FOUR, sums_of(m[2], m[3]), kind);
+    } else if (kind != JM_PACK_Q4K) {
+        put_start(start, sum, kind);
+    }
+}
+
 /* A tile's activations of a slice; rows that it does not have are copies of its last one. */
 INLINE void lay_tile(uint8_t *out, const struct jm_acts *x, size_t row, size_t rows, struct slice s,
                      const enum jm_pack_kind kind)
@@ -143,24 +173,14 @@ INLINE void lay_tile(uint8_t *out, const struct jm_acts *x, size_t row, size_t r
         q[r] = x->q + have * x->cols + s.from;
         first[r] = have * all + s.from / BLOCK;
     }
-    for (uint32_t b = 0; b < s.cols / BLOCK; b++, out += act_bytes(kind)) {
+    for (uint32_t at = 0; at < s.cols; at += block_of(kind), out += act_bytes(kind)) {
         uint8_t *start = out + FOUR * steps_of(kind), *d = out + act_bytes(kind) - FOUR;
-        __m256i m[4];
-        transpose(q, (size_t)b * BLOCK, m);
-        if (is_wide(kind))
-            lay_wide(out, m);
-        else
-            lay_words(out, m);
-        if (kind == JM_PACK_Q6K) {
-            put_start(start, sums_of(m[0], m[1]), kind);
-            put_start(start + FOUR, sums_of(m[2], m[3]), kind);
-        } else if (kind != JM_PACK_Q4K && !is_wide(kind)) {
-            put_start(start, _mm_add_epi16(sums_of(m[0], m[1]), sums_of(m[2], m[3])), kind);
-        }
+        lay_block(out, start, q, at, kind);
         for (size_t r = 0; r < TILE; r++) {
+            const size_t block = first[r] + at / BLOCK;
             if (kind == JM_PACK_Q4K)
-                __builtin_memcpy(start + 4 * r, x->dsum + first[r] + b, 4);
-            __builtin_memcpy(d + 4 * r, x->d + first[r] + b, 4);
+                __builtin_memcpy(start + 4 * r, x->dsum + block, 4);
+            __builtin_memcpy(d + 4 * r, x->d + block, 4);
         }
     }
 }

@@ -232,14 +232,17 @@ INLINE void store_four(void *to, __m128i v, uint32_t n)
         memcpy(to, &v, n * sizeof(int32_t));
 }
 
-/* n <= FOUR blocks. */
-INLINE void round_blocks(const float *x, uint32_t n, int8_t *q, float *d, int32_t *sum)
+/* n <= FOUR blocks. paired: two of them have one scale. */
+INLINE void round_blocks(const float *x, uint32_t n, int8_t *q, float *d, int32_t *sum,
+                         const bool paired)
 {
     float inverse[FOUR];
     __m256i each[FOUR] = { 0 };
     for (uint32_t k = 0; k < n; k++)
         each[k] = largest_in(x + k * BLOCK);
-    const __m128i largest = fold(each, LARGEST);
+    __m128i largest = fold(each, LARGEST);
+    if (paired)
+        largest = _mm_max_epu32(largest, _mm_shuffle_epi32(largest, 0xb1));
     const __m128 top = _mm_castsi128_ps(largest), all = _mm_set1_ps(127.0f);
     const __m128 sane = _mm_castsi128_ps(_mm_cmplt_epi32(largest, _mm_set1_epi32(0x7f800000)));
     const __m128 some = _mm_cmp_ps(top, _mm_set1_ps(1e-30f), _CMP_GT_OQ);
@@ -251,13 +254,24 @@ INLINE void round_blocks(const float *x, uint32_t n, int8_t *q, float *d, int32_
     store_four(sum, fold(each, SUM), n);
 }
 
-/* As jm_cpu_quantise, bit for bit. */
-void jm_avx2_quantise(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum)
+INLINE void round_row(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum,
+                      const bool paired)
 {
     const uint32_t blocks = cols / BLOCK;
     uint32_t k = 0;
     for (; k + FOUR <= blocks; k += FOUR)
-        round_blocks(x + k * BLOCK, FOUR, q + k * BLOCK, d + k, sum + k);
+        round_blocks(x + k * BLOCK, FOUR, q + k * BLOCK, d + k, sum + k, paired);
     if (k < blocks)
-        round_blocks(x + k * BLOCK, blocks - k, q + k * BLOCK, d + k, sum + k);
+        round_blocks(x + k * BLOCK, blocks - k, q + k * BLOCK, d + k, sum + k, paired);
+}
+
+/* As jm_cpu_quantise, bit for bit. */
+void jm_avx2_quantise(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum)
+{
+    round_row(x, cols, q, d, sum, false);
+}
+
+void jm_avx2_quantise64(const float *x, uint32_t cols, int8_t *q, float *d, int32_t *sum)
+{
+    round_row(x, cols, q, d, sum, true);
 }

@@ -10,6 +10,6 @@ jm_gelu_fn jm_avx2_gelu;
 jm_rms_norm_fn jm_avx2_rms_norm;
 jm_rope_fn jm_avx2_rope;
 jm_argmax_fn jm_avx2_argmax;
-jm_quantise_fn jm_avx2_quantise;
+jm_quantise_fn jm_avx2_quantise, jm_avx2_quantise64;
 
 #endif

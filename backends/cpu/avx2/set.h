@@ -36,7 +36,7 @@ static void linear_q4(const struct jm_packed *w, const struct jm_acts *x, uint32
 static void linear_stq(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
                        float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
 {
-    linear_quantised(w, x, n_rows, y, ldy, g0, g1, scratch, JM_PACK_STQ_PAIRS);
+    linear_quantised(w, x, n_rows, y, ldy, g0, g1, scratch, JM_PACK_STQ_SUMS);
 }
 
 static void linear_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
@@ -64,7 +64,7 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
     case JM_PACK_Q4:
         linear_q4(w, x, n_rows, y, ldy, g0, g1, scratch);
         break;
-    case JM_PACK_STQ_PAIRS:
+    case JM_PACK_STQ_SUMS:
         linear_stq(w, x, n_rows, y, ldy, g0, g1, scratch);
         break;
     case JM_PACK_Q4K:
@@ -79,16 +79,21 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
     }
 }
 
+static void tables(const int8_t *q, uint32_t cols, uint8_t *table)
+{
+    make_tables(q, cols, table);
+}
+
 /* Members of the sets' tables that are alike. */
 #define JM_AVX2_SET(set_name)                                                                      \
     {                                                                                              \
         .isa = set_name,                                                                           \
-        .pack = { .group = LANES, .f16 = JM_PACK_F16, .stq = JM_PACK_STQ_PAIRS, .piece = PIECE },  \
+        .pack = { .group = LANES, .f16 = JM_PACK_F16, .stq = JM_PACK_STQ_SUMS, .piece = PIECE },   \
         .k_block = 16, .linear = linear, .attend = jm_avx2_attend, .attend16 = jm_avx2_attend16,   \
         .attend8 = jm_avx2_attend8, .to_half = jm_avx2_to_half, .from_half = jm_avx2_from_half,    \
         .add = jm_avx2_add, .swiglu = jm_avx2_swiglu, .gelu = jm_avx2_gelu,                        \
         .rms_norm = jm_avx2_rms_norm, .rope = jm_avx2_rope, .argmax = jm_avx2_argmax,              \
-        .quantise = jm_avx2_quantise                                                               \
+        .quantise = jm_avx2_quantise, .quantise64 = jm_avx2_quantise64, .tables = tables           \
     }
 
 #endif
