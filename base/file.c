@@ -53,7 +53,8 @@ jm_status jm_map_open(const char *path, jm_map *out, jm_err *err)
 {
     jm_status st = JM_OK;
     *out = (jm_map){ 0 };
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* Not blocking: a FIFO would be waited for until someone writes into it. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return jm_fail(err, errno == ENOENT ? JM_ENOTFOUND : JM_EIO, "%s: %s", path,
                        strerror(errno));
@@ -114,16 +115,27 @@ static bool give_name(const jm_writer *w)
     return ok;
 }
 
+/* The file that path leads to, through links: renaming would replace a link itself. malloc'd. */
+static char *end_of_links(const char *path)
+{
+    char *end = realpath(path, NULL);
+    return end ? end : strdup(path);
+}
+
 jm_status jm_writer_open(const char *path, jm_writer *w, jm_err *err)
 {
+    struct stat sb;
     *w = (jm_writer){ 0 };
-    w->path = strdup(path);
-    w->tmp = jm_asprintf("%s.tmp-%ld", path, (long)getpid());
-    if (!w->path || !w->tmp) {
+    /* Renaming would replace a device or a FIFO by a file. */
+    if (stat(path, &sb) == 0 && !S_ISREG(sb.st_mode))
+        return jm_fail(err, JM_EIO, "%s: not a regular file", path);
+    w->path = end_of_links(path);
+    w->tmp = w->path ? jm_asprintf("%s.tmp-%ld", w->path, (long)getpid()) : NULL;
+    if (!w->tmp) {
         jm_writer_abort(w);
         return jm_fail(err, JM_ENOMEM, "%s: out of memory", path);
     }
-    w->f = open_unnamed(path);
+    w->f = open_unnamed(w->path);
     if (!w->f) {
         w->f = fopen(w->tmp, "wbe");
         w->named = w->f != NULL;
@@ -151,9 +163,11 @@ static void sync_folder_of(const char *path)
 
 int jm_lock_beside(const char *path)
 {
-    char *dir = folder_of(path);
+    char *end = end_of_links(path);
+    char *dir = end ? folder_of(end) : NULL;
     int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     free(dir);
+    free(end);
     while (fd >= 0 && flock(fd, LOCK_EX) != 0) {
         if (errno != EINTR) {
             close(fd);

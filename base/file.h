@@ -16,7 +16,7 @@ typedef struct jm_map {
     size_t bytes;
 } jm_map;
 
-/* Maps a regular file. JM_ENOTFOUND, JM_EIO (a folder, no permission). */
+/* Maps a regular file. JM_ENOTFOUND, JM_EIO (a folder, a FIFO, no permission). */
 jm_status jm_map_open(const char *path, jm_map *out, jm_err *err);
 void jm_map_close(jm_map *map);
 
@@ -24,7 +24,8 @@ void jm_map_close(jm_map *map);
  * A file being written in the folder of its final place. Readers see the old file or the whole new
  * one, never a part: commit flushes, fsyncs, renames, and fsyncs the folder. Until then it has no
  * name, so that whatever ends the process leaves nothing behind; where the file system has no
- * files without names, it is PATH.tmp-PID.
+ * files without names, it is PATH.tmp-PID. A link stays, and what it leads to is written; a folder,
+ * a device or a FIFO is refused (JM_EIO).
  *
  * Write to f with stdio; errors are caught at commit. Exactly one of commit and abort ends it;
  * both free everything and set *w to zero.

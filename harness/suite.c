@@ -447,7 +447,10 @@ jm_status jm_suite_load(const char *path, struct jm_run_config **runs, size_t *n
     jm_status st = jm_map_open(path, &map, err);
     if (st != JM_OK)
         return st;
-    struct parser p = { .path = path, .at = (const char *)map.data, .left = map.bytes, .err = err };
+    size_t mark = jm_byte_order_mark(map.data, map.bytes);
+    struct parser p = {
+        .path = path, .at = (const char *)map.data + mark, .left = map.bytes - mark, .err = err
+    };
     jm_run_config_init(&p.global);
     p.runs = calloc(JM_SUITE_MAX_RUNS, sizeof *p.runs);
     if (!p.runs) {

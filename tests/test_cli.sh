@@ -77,6 +77,8 @@ for name in models.ini plots references.ini roofline.ini .ini ..ini ...ini .hidd
     expect 2 'name the file otherwise' run --suite "$dir/$name" --results "$dir/r"
 done
 [ ! -e "$dir/r" ] || { echo "a suite of a taken name leaves files"; failed=1; }
+printf '\357\273\277[marked]\nmodel = none.gguf\n' >"$dir/marked.ini" # as Windows' editors begin a text
+expect 3 '^joulemark run: marked: ' run --suite "$dir/marked.ini" --results "$dir/r" --no-plots
 printf '[a]\nmodel = none.gguf\n' >"$dir/week.42.ini"
 expect 3 'records +.*/r/week.42.csv' run --suite "$dir/week.42.ini" --results "$dir/r" --no-plots
 rm -rf "$dir/r"

@@ -171,6 +171,13 @@ grep -q '>single-stream<' "$dir/plots/quality_speed.svg" && grep -q '>offline<' 
 grep -q 'energy of a query (J)' "$dir/plots/quality_energy.svg" || fail "quality_energy.svg has no joules on its axis"
 head -c 2000 "$dir/plots/throughput.png" >"$dir/cut.png"
 ! decodes "$dir/cut.png" || fail "a damaged picture was taken for a whole one"
+# Where the disk is full, gnuplot says nothing and ends well: older pictures stay, no half of one.
+(trap '' XFSZ; ulimit -f 20; "$bin" plot "$dir/plots/joules.csv" >"$dir/out" 2>&1)
+[ $? -eq 4 ] && grep -q 'not written whole; is the disk full' "$dir/out" ||
+    fail "pictures that do not fit: no exit 4, or no word of it" "$dir/out"
+for name in throughput quality_speed quality_energy; do
+    decodes "$dir/plots/$name.png" || fail "$name.png was replaced by half of one" "$dir/out"
+done
 "$bin" plot -q "$dir/plots/joules.csv" >"$dir/out" 2>&1 && [ ! -s "$dir/out" ] ||
     fail "plot -q is not quiet" "$dir/out"
 

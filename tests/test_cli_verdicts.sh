@@ -41,8 +41,15 @@ expect 2 "did you mean 'batch'" run --results "$dir/r2" --ab "--bach 1" "--batch
 [ "$(ls "$dir/r/ab" | wc -l)" -eq 10 ] || { echo "ten folders wanted:"; ls "$dir/r/ab"; failed=1; }
 
 # The gate wants nine a side; with five it will not judge, and never passes.
-expect 2 'needs 9' gate --baseline "$dir/r/ab.csv" "$dir/r/ab.csv"
-expect 0 'gate: pass' gate --baseline "$dir/r/ab.csv" --min-repeats 5 "$dir/r/ab.csv"
+sed '2,$ s/^\("[^"]*","\)/\1other-/' "$dir/r/ab.csv" >"$dir/other.csv" # the same runs by other names
+expect 2 'needs 9' gate --baseline "$dir/r/ab.csv" "$dir/other.csv"
+expect 0 'gate: pass' gate --baseline "$dir/r/ab.csv" --min-repeats 5 "$dir/other.csv"
+expect 2 'is on both sides' gate --baseline "$dir/r/ab.csv" --min-repeats 5 "$dir/r/ab.csv"
+sed 1d "$dir/r/ab.csv" | cat "$dir/r/ab.csv" - >"$dir/twice.csv"
+expect 3 'twice.csv: run .* stands in it twice' compare "$dir/other.csv" "$dir/twice.csv"
+mkfifo "$dir/fifo"
+expect 4 'not a regular file' gate --baseline "$dir/r/ab.csv" --junit "$dir/fifo" "$dir/other.csv"
+[ -p "$dir/fifo" ] || { echo "a FIFO was replaced by a report"; failed=1; }
 expect 2 'row 2' gate --baseline "$src/results/README.md" "$dir/r/ab.csv"
 expect 3 'No such file' gate --baseline "$dir/none.csv" "$dir/r/ab.csv"
 

@@ -107,6 +107,9 @@ static void nothing(void)
 }
 TEXT_MUTATION(interrupted, fresh, 5, status, "interrupted")
 TEXT_MUTATION(failed, fresh, 5, status, "failed")
+TEXT_MUTATION(twice, fresh, 5, run_id, fresh[6].run_id)
+TEXT_MUTATION(base_twice, base, 5, run_id, base[6].run_id)
+TEXT_MUTATION(both_sides, fresh, 5, run_id, base[6].run_id)
 TEXT_MUTATION(odd_status, fresh, 5, status, "Complete")
 TEXT_MUTATION(no_status, fresh, 5, status, "")
 TEXT_MUTATION(base_interrupted, base, 5, status, "interrupted")
@@ -244,6 +247,9 @@ static const struct mutation {
     { "speed below 0", negative_speed, 1.0, 2, "no ratio" },
     { "few repeats", few, 1.0, 2, "8 new runs; needs 9" },
     { "no rows", none, 1.0, 2, "holds no complete run" },
+    { "a run twice", twice, 1.0, 2, "is twice in the new results" },
+    { "a run of the baseline twice", base_twice, 1.0, 2, "is twice in the baseline" },
+    { "a run as its own baseline", both_sides, 1.0, 2, "is on both sides" },
     { "a setting not run again", half_missing, 1.0, 2, "only in the baseline" },
 };
 

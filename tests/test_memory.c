@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -346,6 +347,36 @@ static void test_killed_writer(void)
     CU_ASSERT_EQUAL(rmdir(dir), 0);
 }
 
+/* What is no file is neither replaced nor waited for; what a link leads to is replaced, not the
+ * link. */
+static void test_writer_of_others(void)
+{
+    char dir[] = "/tmp/jm_writer_XXXXXX", path[64], link[64];
+    struct stat sb;
+    jm_map map;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/file", dir);
+    snprintf(link, sizeof link, "%s/link", dir);
+
+    CU_ASSERT_EQUAL_FATAL(mkfifo(path, 0600), 0);
+    CU_ASSERT_EQUAL_FATAL(symlink("file", link), 0);
+    CU_ASSERT_EQUAL(jm_write_file(path, "new", 3, NULL), JM_EIO);
+    CU_ASSERT_EQUAL(jm_write_file(link, "new", 3, NULL), JM_EIO);
+    CU_ASSERT_TRUE(lstat(path, &sb) == 0 && S_ISFIFO(sb.st_mode));
+    alarm(20); /* the end, if it is waited for */
+    CU_ASSERT_EQUAL(jm_map_open(path, &map, NULL), JM_EIO);
+    alarm(0);
+    CU_ASSERT_EQUAL(unlink(path), 0);
+
+    CU_ASSERT_EQUAL_FATAL(jm_write_file(path, "older", 5, NULL), JM_OK);
+    CU_ASSERT_EQUAL(jm_write_file(link, "new", 3, NULL), JM_OK);
+    CU_ASSERT_TRUE(lstat(link, &sb) == 0 && S_ISLNK(sb.st_mode));
+    CU_ASSERT_TRUE(lstat(path, &sb) == 0 && sb.st_size == 3);
+    CU_ASSERT_EQUAL(unlink(link), 0);
+    CU_ASSERT_EQUAL(unlink(path), 0);
+    CU_ASSERT_EQUAL(rmdir(dir), 0);
+}
+
 int main(void)
 {
     struct jm_device_options how = { .threads = THREADS };
@@ -364,6 +395,7 @@ int main(void)
     CU_add_test(s, "gathered rows dealt out", test_dealt);
     CU_add_test(s, "packed weights are given back", test_given_back);
     CU_add_test(s, "a writer that is killed", test_killed_writer);
+    CU_add_test(s, "a writer of links and of what is no file", test_writer_of_others);
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();
     CU_cleanup_registry();

@@ -236,6 +236,25 @@ static jm_status judge_pairs(struct jm_gate *g, const struct jm_pairing *p,
     return st;
 }
 
+/* One measurement is neither two repeats nor its own baseline. */
+static jm_status check_distinct(struct jm_gate *g, const struct jm_runs *a, const struct jm_runs *b,
+                                jm_err *err)
+{
+    static const char *const where[] = { "twice in the baseline", "twice in the new results",
+                                         "on both sides" };
+    const struct jm_record *found[] = { jm_run_shared(a, a), jm_run_shared(b, b),
+                                        jm_run_shared(a, b) };
+    char text[512];
+    jm_status st = JM_OK;
+    for (size_t i = 0; i < sizeof found / sizeof *found && st == JM_OK; i++) {
+        if (!found[i])
+            continue;
+        (void)snprintf(text, sizeof text, "run %.100s is %s", found[i]->run_id, where[i]);
+        st = jm_gate_add(g, JM_GATE_INCOMPARABLE, "both sides", "runs", text, err);
+    }
+    return st;
+}
+
 static const struct jm_record **sound_rows(const struct jm_record *rows, size_t n)
 {
     const struct jm_record **p = calloc(n + 1, sizeof(*p));
@@ -265,6 +284,8 @@ jm_status jm_gate_judge(const struct jm_record *base, size_t n_base, const struc
     b.row = sound_rows(fresh, n_fresh);
     if (!a.row || !b.row)
         st = jm_fail(err, JM_ENOMEM, "gate: out of memory");
+    if (st == JM_OK)
+        st = check_distinct(out, &a, &b, err);
     if (st == JM_OK && a.n && b.n)
         st = jm_pair_runs(&a, &b, NULL, &p, err);
     if (st == JM_OK && a.n && b.n)

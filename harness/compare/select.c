@@ -22,6 +22,15 @@ void jm_run_objection(const struct jm_record *r, char out[512])
                    *status ? status : "(empty)", *why ? ": " : "", why);
 }
 
+const struct jm_record *jm_run_shared(const struct jm_runs *a, const struct jm_runs *b)
+{
+    for (size_t i = 0; i < a->n; i++)
+        for (size_t k = a == b ? i + 1 : 0; k < b->n; k++)
+            if (a->row[i]->run_id[0] && strcmp(a->row[i]->run_id, b->row[k]->run_id) == 0)
+                return a->row[i];
+    return NULL;
+}
+
 /* Splits "FIELD=VALUE"; *value points into filter. */
 static jm_status parse_filter(const char *filter, const struct jm_column **column,
                               const char **value, jm_err *err)
@@ -68,7 +77,10 @@ jm_status jm_side_read(const char *path, const char *filter, struct jm_side *out
         else if (out->left_out++ == 0)
             memcpy(out->reason, objection, sizeof objection);
     }
-    return JM_OK;
+    const struct jm_record *twice = jm_run_shared(&out->runs, &out->runs);
+    return twice ? jm_fail(err, JM_EINPUT, "%s: run %.100s stands in it twice; one run is no two",
+                           path, twice->run_id)
+                 : JM_OK;
 }
 
 void jm_side_free(struct jm_side *s)

@@ -22,7 +22,7 @@ struct jm_side {
  * filter  "FIELD=VALUE": only runs whose field is printed so; NULL: all
  *
  * End with jm_side_free, also after a failure. JM_EUSAGE: filter has no = or names no column;
- * otherwise as jm_csv_read.
+ * JM_EINPUT: a run stands in it twice; otherwise as jm_csv_read.
  */
 jm_status jm_side_read(const char *path, const char *filter, struct jm_side *out, jm_err *err);
 void jm_side_free(struct jm_side *s);
@@ -30,5 +30,9 @@ void jm_side_free(struct jm_side *s);
 /* Why a run is no result ("status is interrupted: …"): "" when it is one. Anything but "complete"
  * is none, an unknown or empty status as well. */
 void jm_run_objection(const struct jm_record *r, char out[512]);
+
+/* A run that is in both, by its run_id; of one set with itself: that stands in it twice, as where
+ * files were put together. NULL: none. */
+const struct jm_record *jm_run_shared(const struct jm_runs *a, const struct jm_runs *b);
 
 #endif

@@ -69,6 +69,19 @@ static jm_status spawn(char *const argv[], const char *log, const volatile sig_a
     return jm_fail(err, JM_EIO, "gnuplot failed on %s: %s", argv[2], said);
 }
 
+/* Whether a picture ends as its kind does: gnuplot says nothing of a disk that is full. */
+static bool is_whole(const char *path)
+{
+    static const char svg[] = "</svg>", png[] = "IEND\xae\x42\x60\x82";
+    char end[16];
+    FILE *f = fopen(path, "rb");
+    size_t n = f && fseek(f, -(long)sizeof end, SEEK_END) == 0 ? fread(end, 1, sizeof end, f) : 0;
+    if (f)
+        (void)fclose(f);
+    return n == sizeof end && (memmem(end, n, svg, sizeof svg - 1) ||
+                               memcmp(end + n - (sizeof png - 1), png, sizeof png - 1) == 0);
+}
+
 /* Gives the two pictures their names, or removes what there is of them. */
 static jm_status finish(jm_status st, const char *tmp, const char *out, jm_err *err)
 {
@@ -76,6 +89,8 @@ static jm_status finish(jm_status st, const char *tmp, const char *out, jm_err *
         char *from = jm_asprintf("%s%s", tmp, suffix[i]), *to = jm_asprintf("%s%s", out, suffix[i]);
         if (!from || !to)
             st = jm_fail(err, JM_ENOMEM, "plot: out of memory");
+        else if (st == JM_OK && !is_whole(from))
+            st = jm_fail(err, JM_EIO, "%s: not written whole; is the disk full?", to);
         else if (st == JM_OK && rename(from, to) != 0)
             st = jm_fail(err, JM_EIO, "%s: cannot write: %s", to, strerror(errno));
         if (from && st != JM_OK)
