@@ -242,14 +242,15 @@ static jm_status check_distinct(struct jm_gate *g, const struct jm_runs *a, cons
 {
     static const char *const where[] = { "twice in the baseline", "twice in the new results",
                                          "on both sides" };
-    const struct jm_record *found[] = { jm_run_shared(a, a), jm_run_shared(b, b),
-                                        jm_run_shared(a, b) };
-    char text[512];
+    const struct jm_runs *const pairs[][2] = { { a, a }, { b, b }, { a, b } };
     jm_status st = JM_OK;
-    for (size_t i = 0; i < sizeof found / sizeof *found && st == JM_OK; i++) {
-        if (!found[i])
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs && st == JM_OK; i++) {
+        const struct jm_record *found;
+        char text[512];
+        st = jm_run_shared(pairs[i][0], pairs[i][1], &found, err);
+        if (st != JM_OK || !found)
             continue;
-        (void)snprintf(text, sizeof text, "run %.100s is %s", found[i]->run_id, where[i]);
+        (void)snprintf(text, sizeof text, "run %.100s is %s", found->run_id, where[i]);
         st = jm_gate_add(g, JM_GATE_INCOMPARABLE, "both sides", "runs", text, err);
     }
     return st;

@@ -22,13 +22,47 @@ void jm_run_objection(const struct jm_record *r, char out[512])
                    *status ? status : "(empty)", *why ? ": " : "", why);
 }
 
-const struct jm_record *jm_run_shared(const struct jm_runs *a, const struct jm_runs *b)
+static int by_id(const void *x, const void *y)
 {
-    for (size_t i = 0; i < a->n; i++)
-        for (size_t k = a == b ? i + 1 : 0; k < b->n; k++)
-            if (a->row[i]->run_id[0] && strcmp(a->row[i]->run_id, b->row[k]->run_id) == 0)
-                return a->row[i];
-    return NULL;
+    const struct jm_record *const *a = x, *const *b = y;
+    return strcmp((*a)->run_id, (*b)->run_id);
+}
+
+/* malloc'd; NULL: no memory. */
+static const struct jm_record **sorted_by_id(const struct jm_runs *r)
+{
+    const struct jm_record **p = calloc(r->n + 1, sizeof *p);
+    if (p && r->n > 0) {
+        memcpy(p, r->row, r->n * sizeof *p);
+        qsort(p, r->n, sizeof *p, by_id);
+    }
+    return p;
+}
+
+jm_status jm_run_shared(const struct jm_runs *a, const struct jm_runs *b,
+                        const struct jm_record **out, jm_err *err)
+{
+    const struct jm_record **x = sorted_by_id(a), **y = sorted_by_id(b);
+    *out = NULL;
+    if (!x || !y) {
+        free(x);
+        free(y);
+        return jm_fail(err, JM_ENOMEM, "out of memory comparing runs");
+    }
+    for (size_t i = 0, k = a == b ? 1 : 0; i < a->n && k < b->n && !*out;) {
+        const int order = strcmp(x[i]->run_id, y[k]->run_id);
+        if (order == 0 && x[i]->run_id[0])
+            *out = x[i];
+        else if (a == b || order == 0)
+            i++, k++;
+        else if (order < 0)
+            i++;
+        else
+            k++;
+    }
+    free(x);
+    free(y);
+    return JM_OK;
 }
 
 /* Splits "FIELD=VALUE"; *value points into filter. */
@@ -77,10 +111,12 @@ jm_status jm_side_read(const char *path, const char *filter, struct jm_side *out
         else if (out->left_out++ == 0)
             memcpy(out->reason, objection, sizeof objection);
     }
-    const struct jm_record *twice = jm_run_shared(&out->runs, &out->runs);
-    return twice ? jm_fail(err, JM_EINPUT, "%s: run %.100s stands in it twice; one run is no two",
-                           path, twice->run_id)
-                 : JM_OK;
+    const struct jm_record *twice;
+    st = jm_run_shared(&out->runs, &out->runs, &twice, err);
+    if (st == JM_OK && twice)
+        st = jm_fail(err, JM_EINPUT, "%s: run %.100s stands in it twice; one run is no two", path,
+                     twice->run_id);
+    return st;
 }
 
 void jm_side_free(struct jm_side *s)

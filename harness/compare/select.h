@@ -32,7 +32,8 @@ void jm_side_free(struct jm_side *s);
 void jm_run_objection(const struct jm_record *r, char out[512]);
 
 /* A run that is in both, by its run_id; of one set with itself: that stands in it twice, as where
- * files were put together. NULL: none. */
-const struct jm_record *jm_run_shared(const struct jm_runs *a, const struct jm_runs *b);
+ * files were put together. *out NULL: none. JM_ENOMEM. */
+jm_status jm_run_shared(const struct jm_runs *a, const struct jm_runs *b,
+                        const struct jm_record **out, jm_err *err);
 
 #endif
