@@ -55,25 +55,50 @@ INLINE __m256 abs_ps(__m256 x)
     return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
 }
 
-/* As AVX-512's: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26. */
-void jm_avx2_gelu(const float *x, float *y, size_t n)
+/* As AVX-512's: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26. v [N]. */
+INLINE void gelu_each(__m256 *v, const int N)
 {
     static const float c[] = { 1.061405429f, -1.453152027f, 1.421413741f, -0.284496736f,
                                0.254829592f };
     const __m256 one = _mm256_set1_ps(1.0f), half = _mm256_set1_ps(0.5f);
-    for (size_t i = 0; i < n; i += LANES) {
-        const __m256 v = load_some(x + i, n - i);
-        const __m256 a = _mm256_mul_ps(abs_ps(v), _mm256_set1_ps(0.70710678f));
-        const __m256 t = _mm256_div_ps(one, _mm256_fmadd_ps(a, _mm256_set1_ps(0.3275911f), one));
-        __m256 p = _mm256_set1_ps(c[0]);
+    __m256 e[4], t[4], p[4];
 #pragma GCC unroll 4
-        for (int k = 1; k < 5; k++)
-            p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(c[k]));
-        const __m256 e = exp_ps(_mm256_sub_ps(_mm256_setzero_ps(), _mm256_mul_ps(a, a)));
-        const __m256 h = _mm256_mul_ps(_mm256_mul_ps(_mm256_mul_ps(p, t), e), half);
-        const __m256 up = _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ);
-        const __m256 share = _mm256_blendv_ps(h, _mm256_sub_ps(one, h), up);
-        store(y + i, _mm256_mul_ps(v, share), n - i);
+    for (int j = 0; j < N; j++) {
+        const __m256 a = _mm256_mul_ps(abs_ps(v[j]), _mm256_set1_ps(0.70710678f));
+        t[j] = _mm256_div_ps(one, _mm256_fmadd_ps(a, _mm256_set1_ps(0.3275911f), one));
+        e[j] = _mm256_sub_ps(_mm256_setzero_ps(), _mm256_mul_ps(a, a));
+        p[j] = _mm256_set1_ps(c[0]);
+    }
+    exp_each(e, N);
+#pragma GCC unroll 4
+    for (int k = 1; k < 5; k++) {
+#pragma GCC unroll 4
+        for (int j = 0; j < N; j++)
+            p[j] = _mm256_fmadd_ps(p[j], t[j], _mm256_set1_ps(c[k]));
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < N; j++) {
+        const __m256 h = _mm256_mul_ps(_mm256_mul_ps(_mm256_mul_ps(p[j], t[j]), e[j]), half);
+        const __m256 up = _mm256_cmp_ps(v[j], _mm256_setzero_ps(), _CMP_GT_OQ);
+        v[j] = _mm256_mul_ps(v[j], _mm256_blendv_ps(h, _mm256_sub_ps(one, h), up));
+    }
+}
+
+void jm_avx2_gelu(const float *x, float *y, size_t n)
+{
+    size_t i = 0;
+    for (; i + BLOCK <= n; i += BLOCK) {
+        __m256 v[BLOCK / LANES];
+        load_block(x + i, v);
+        gelu_each(v, BLOCK / LANES);
+#pragma GCC unroll 4
+        for (int j = 0; j < BLOCK / LANES; j++)
+            _mm256_storeu_ps(y + i + j * LANES, v[j]);
+    }
+    for (; i < n; i += LANES) {
+        __m256 v = load_some(x + i, n - i);
+        gelu_each(&v, 1);
+        store(y + i, v, n - i);
     }
 }
 
