@@ -138,6 +138,9 @@ static inline size_t jm_table_bytes(size_t cols)
 {
     return cols / JM_TABLE_INPUTS * JM_TABLE_BYTES;
 }
+_Static_assert(JM_TABLE_ROWS *JM_TABLE_BYTES / JM_TABLE_INPUTS <=
+                   JM_COLUMN_SCRATCH * (int)sizeof(float),
+               "a kernel has room for the tables of a few rows");
 
 /* rms_norm and swiglu, rounded to all integers that y has, as quantise, quantise16 and jm_cpu_sums
  * would, bit for bit; n % 32 == 0. No f32 is written. */

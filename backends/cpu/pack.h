@@ -26,14 +26,14 @@
  * 3 in bit 7 of vector 1, its bit 4 in bit 7 of vector 3. So five of eight codes need no work
  * before a table of 64 bytes that ignores the bits above, and the other three little.
  *
- * STQ_SUMS is for tables of what four inputs can add up to (jm_sums_fn), for 32 outputs at once:
- * its G is 32 in every set. 64 k are ten vectors of a byte for each output. Of code c, that of
- * inputs k + c + 16 p, the low four bits lie in vector c, or from c = 8 on in the upper half of c -
- * 8; the fifth, which turns all signs, in bit c % 8 of vector 8 + c / 8. The low four bits are of
- * two pairs: bits 0 and 1 of weights 2 and 3, bit 3 of weights 0 and 1, and bit 2 says that the
- * zero is among these. Of a pair without it the bits are the signs, 1 for +; of the other one the
- * lower bit is 0 when its first weight is zero, and the upper one the sign of the one that isn't.
- * What would be bit 4 is always 1: the sign of weight 1, or of weight 0 if that is zero.
+ * STQ_SUMS is for tables of what four inputs can add up to (jm_tables_fn), for 32 outputs at once:
+ * G is 32 whatever the set's is. 64 k are ten vectors of a byte for each output. Of code c, that of
+ * inputs k + c + 16 p, the low four bits lie in the lower half of vector c, or from c = 8 on in the
+ * upper half of vector c - 8; the fifth, which turns all signs, in bit c % 8 of vector 8 + c / 8.
+ * The low four bits are of two pairs: bits 0 and 1 of weights 2 and 3, bit 3 of weights 0 and 1,
+ * and bit 2 says that the zero is among these. Of a pair without it the bits are the signs, 1 for
+ * +; of the other one the lower bit is 0 when its first weight is zero, and the upper one the sign
+ * of the one that isn't. What would be the upper bit of weights 0 and 1 is always 1.
  *
  * I16 holds F16 weights as integers: exactly those above a quarter of the block's largest, the
  * others rounded to 2^-13 of it. Two of them multiply in one instruction, which F16 and F32 do not,

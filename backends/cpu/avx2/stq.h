@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* STQ1_0 at the 1.3 bits a weight of its file, for one row or a few: no products, but tables of all
  * that four inputs can add up to (pack.h). One VPSHUFB looks up a sum for 32 outputs. The idea is
- * that of T-MAC (Wei et al., 2024); here nothing is lost: a sum of three inputs of eight bits is at
- * most 381 = 31 * 12 + 9, and so is looked up as two digits to the base of 31, from -15 to 15 and
- * from -12 to 12, of which eight still add up in a byte.
+ * that of T-MAC (Wei et al. 2024, arXiv:2407.00088); here nothing is lost: a sum of three inputs of
+ * eight bits is at most 381 = 31 * 12 + 9, and so is looked up as two digits to the base of 31,
+ * from -15 to 15 and from -12 to 12, of which eight still add up in a byte.
  *
  * Floats are added 64 inputs after 64, as the tiles of several rows add them: a row gets the same
  * result alone and among others. */
@@ -67,8 +67,8 @@ INLINE __m256i eight_sums(int32_t word, __m256i weights)
     return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), in), _mm256_set1_epi16(1));
 }
 
-/* See jm_tables_fn. 1057 / 2^15 is 1 / 31 near enough for the nearest integer: no sum lies within
- * half a 31st of the middle between two. */
+/* See jm_tables_fn. 1057 / 2^15 is 1 / 31 near enough for the nearest integer: over 31, no sum is
+ * nearer to the middle between two than half a 31st. */
 INLINE void make_tables(const int8_t *q, uint32_t cols, uint8_t *to)
 {
     const __m256i first = load((const uint8_t *)sums_weights()),
