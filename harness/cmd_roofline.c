@@ -61,6 +61,9 @@ static jm_status from_suite(struct request *q, jm_err *err)
         return jm_fail(err, JM_EUSAGE, "--suite and --run go together");
     if (!q->suite)
         return JM_OK;
+    if (!jm_options_suit_suite(&q->run))
+        return jm_fail(err, JM_EUSAGE,
+                       "--suite excludes run options: its run has settings of its own");
     jm_status st = jm_find_suite(q->suite, &file, err);
     if (st == JM_OK)
         st = jm_suite_load(file, &all, &n, err);
