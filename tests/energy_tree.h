@@ -42,19 +42,22 @@ static inline void tree_new(void)
         abort();
 }
 
-/* Writes ROOT/DIR/FILE, folders included. */
+/* Writes ROOT/DIR/FILE, folders included. Replaced whole: a thread that reads meanwhile would find
+ * a file empty that is written in place. */
 static inline void put(const char *dir, const char *file, const char *text)
 {
-    char path[400];
+    char path[400], fresh[408];
     snprintf(path, sizeof path, "%s/%s", root, dir);
     if (jm_make_dirs(path, NULL) != JM_OK)
         abort();
     snprintf(path, sizeof path, "%s/%s/%s", root, dir, file);
-    FILE *f = fopen(path, "w");
+    snprintf(fresh, sizeof fresh, "%s.new", path);
+    FILE *f = fopen(fresh, "w");
     if (!f)
         abort();
     fputs(text, f);
-    fclose(f);
+    if (fclose(f) != 0 || rename(fresh, path) != 0)
+        abort();
 }
 
 /* ---- counters that move ---- */
