@@ -61,7 +61,7 @@ static jm_status from_suite(struct request *q, jm_err *err)
         return jm_fail(err, JM_EUSAGE, "--suite and --run go together");
     if (!q->suite)
         return JM_OK;
-    if (!jm_options_suit_suite(&q->run))
+    if (q->run.given != 0)
         return jm_fail(err, JM_EUSAGE,
                        "--suite excludes run options: its run has settings of its own");
     jm_status st = jm_find_suite(q->suite, &file, err);

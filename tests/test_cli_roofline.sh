@@ -21,6 +21,7 @@ expect 2 "no option|unknown|jsno" roofline --jsno
 expect 2 'go together' roofline --suite "$here/../suites/default.ini"
 expect 2 "no run 'none'" roofline --suite "$here/../suites/default.ini" --run none
 expect 2 'excludes run options' roofline --suite "$here/../suites/default.ini" --run q4_0-offline --threads 1
+expect 2 "excludes run options" roofline --suite "$here/../suites/default.ini" --run q4_0-offline --repeats 2
 expect 2 'single-stream or offline' roofline --scenario server
 expect 2 '[-]-seconds must be a number' roofline --seconds 0
 expect 2 "no workload 'none'" roofline --workload none --results "$dir/r" --threads 1

@@ -114,7 +114,7 @@ jm_status jm_side_read(const char *path, const char *filter, struct jm_side *out
     const struct jm_record *twice;
     st = jm_run_shared(&out->runs, &out->runs, &twice, err);
     if (st == JM_OK && twice)
-        st = jm_fail(err, JM_EINPUT, "%s: run %.100s stands in it twice; one run is no two", path,
+        st = jm_fail(err, JM_EINPUT, "%s: run %.100s stands in it twice; keep it once", path,
                      twice->run_id);
     return st;
 }

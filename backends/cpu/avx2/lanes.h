@@ -11,6 +11,7 @@
 enum {
     LANES = 8,
     BLOCK = 32,
+    SUPER = 256,  /* inputs of a block of formats whose blocks are not BLOCK */
     PIECE = 1024, /* inputs whose scales and levels lie together: see pack.h */
     LINE = 64,
 };

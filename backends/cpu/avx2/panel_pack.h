@@ -11,8 +11,6 @@ INLINE void put(uint8_t *p, __m256i v)
     _mm256_storeu_si256((__m256i *)(void *)p, v);
 }
 
-enum { SUPER = 256 };
-
 /* ---- weights ---- */
 
 /* Step i of a packed block as a tile takes it. Of wide ones the even step is a load, but for the

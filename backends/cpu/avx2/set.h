@@ -79,11 +79,6 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
     }
 }
 
-static void tables(const int8_t *q, uint32_t cols, uint8_t *table)
-{
-    make_tables(q, cols, table);
-}
-
 /* Members of the sets' tables that are alike. */
 #define JM_AVX2_SET(set_name)                                                                      \
     {                                                                                              \
@@ -93,7 +88,7 @@ static void tables(const int8_t *q, uint32_t cols, uint8_t *table)
         .attend8 = jm_avx2_attend8, .to_half = jm_avx2_to_half, .from_half = jm_avx2_from_half,    \
         .add = jm_avx2_add, .swiglu = jm_avx2_swiglu, .gelu = jm_avx2_gelu,                        \
         .rms_norm = jm_avx2_rms_norm, .rope = jm_avx2_rope, .argmax = jm_avx2_argmax,              \
-        .quantise = jm_avx2_quantise, .quantise64 = jm_avx2_quantise64, .tables = tables           \
+        .quantise = jm_avx2_quantise, .quantise64 = jm_avx2_quantise64, .tables = make_tables      \
     }
 
 #endif

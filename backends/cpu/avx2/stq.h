@@ -13,8 +13,7 @@
 #include "backends/cpu/avx2/levels.h"
 
 enum {
-    STQ_SUPER = 256, /* inputs with one scale */
-    STQ_SPAN = 64,   /* inputs of ten vectors of codes, and with one scale of activations */
+    STQ_SPAN = 64, /* inputs of ten vectors of codes, and with one scale of activations */
     STQ_SPAN_BYTES = 10 * 32,
     STQ_SIGNS = 8 * 32,                           /* where the fifth bits of codes lie */
     STQ_SCALE_BYTES = JM_SUMS_GROUP * 2,          /* of 256 inputs */
@@ -147,6 +146,20 @@ INLINE __m256 part_of(const __m256i total[2], const int i)
     return _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(of));
 }
 
+/* sum += d dx total. d: f16 [32] of the first group; each: bytes to the next one's; dx: of the
+ * first row; n: to the next row's. */
+INLINE void add_scaled_parts(__m256 *sum, __m256i total[STQ_SIDE][2], const uint8_t *d, size_t each,
+                             const float *dx, size_t n, const int R, const int G)
+{
+#pragma GCC unroll 8
+    for (int i = 0; i < R * G * STQ_PARTS; i++) {
+        const int k = i / STQ_PARTS, part = i % STQ_PARTS;
+        const __m256 scale = halves_to_ps(d + (size_t)(k % G) * each + part * (2 * LANES)),
+                     of_row = _mm256_set1_ps(dx[(size_t)(k / G) * n]);
+        sum[i] = _mm256_fmadd_ps(part_of(total[k], part), _mm256_mul_ps(scale, of_row), sum[i]);
+    }
+}
+
 /* R rows from `row` on by G groups from g on; the G groups behind them are asked for meanwhile.
  * table: of `row`. */
 INLINE void tile_stq(const struct jm_packed *w, const struct jm_acts *x, const uint8_t *table,
@@ -159,26 +172,20 @@ INLINE void tile_stq(const struct jm_packed *w, const struct jm_acts *x, const u
     for (int i = 0; i < R * G * STQ_PARTS; i++)
         sum[i] = _mm256_setzero_ps();
     for (uint32_t at = 0; at < x->cols; at += STQ_SPAN, p += STQ_SPAN_BYTES) {
+        const size_t block = row * n + at / BLOCK;
         __m256i total[STQ_SIDE][2];
         if (at % PIECE == 0) {
             const uint32_t left = x->cols - at;
             scales = p;
-            p += (left < PIECE ? left : PIECE) / STQ_SUPER * STQ_SCALE_BYTES;
+            p += (left < PIECE ? left : PIECE) / SUPER * STQ_SCALE_BYTES;
         }
 #pragma GCC unroll 2
         for (int j = 0; j < G; j++)
             for (int i = 0; i < STQ_SPAN_BYTES; i += LINE)
                 _mm_prefetch((const char *)p + (size_t)(G + j) * each + i, _MM_HINT_T0);
         add_up(total, p, each, table + (size_t)at * STQ_TABLE, next, R, G);
-#pragma GCC unroll 8
-        for (int i = 0; i < R * G * STQ_PARTS; i++) {
-            const int k = i / STQ_PARTS, part = i % STQ_PARTS;
-            const uint8_t *d = scales + at % PIECE / STQ_SUPER * STQ_SCALE_BYTES +
-                               part * (2 * LANES) + (size_t)(k % G) * each;
-            const float dx = x->d[(row + (uint32_t)(k / G)) * n + at / BLOCK];
-            sum[i] = _mm256_fmadd_ps(part_of(total[k], part),
-                                     _mm256_mul_ps(halves_to_ps(d), _mm256_set1_ps(dx)), sum[i]);
-        }
+        add_scaled_parts(sum, total, scales + at % PIECE / SUPER * STQ_SCALE_BYTES, each,
+                         x->d + block, n, R, G);
     }
 #pragma GCC unroll 8
     for (int i = 0; i < R * G * STQ_PARTS; i++) {
