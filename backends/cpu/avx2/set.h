@@ -20,35 +20,48 @@ jm_to_half_fn jm_avx2_to_half;
 jm_from_half_fn jm_avx2_from_half;
 jm_add_fn jm_avx2_add;
 
-/* One function a kind: compilers do worse with all of them in one. */
-static void linear_q8(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
-                      size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+/* One function a kind: compilers do worse with some of them in one, and join them unless told. */
+#define OF_ITS_OWN static __attribute__((noinline))
+OF_ITS_OWN void linear_q8(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                          float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
 {
     linear_quantised(w, x, n_rows, y, ldy, g0, g1, scratch, JM_PACK_Q8);
 }
 
-static void linear_q4(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
-                      size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+OF_ITS_OWN void linear_q4(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                          float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
 {
     linear_quantised(w, x, n_rows, y, ldy, g0, g1, scratch, JM_PACK_Q4);
 }
 
-static void linear_stq(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
-                       float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+OF_ITS_OWN void linear_stq(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                           float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
 {
     linear_quantised(w, x, n_rows, y, ldy, g0, g1, scratch, JM_PACK_STQ_SUMS);
 }
 
-static void linear_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
-                       float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+OF_ITS_OWN void linear_q4k(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                           float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
 {
     linear_quantised(w, x, n_rows, y, ldy, g0, g1, scratch, JM_PACK_Q4K);
 }
 
-static void linear_q6k(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
-                       float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+OF_ITS_OWN void linear_q6k(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                           float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
 {
     linear_quantised(w, x, n_rows, y, ldy, g0, g1, scratch, JM_PACK_Q6K);
+}
+
+OF_ITS_OWN void linear_f16(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                           float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+{
+    linear_float(w, x, n_rows, y, ldy, g0, g1, scratch, 1);
+}
+
+OF_ITS_OWN void linear_f32(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows,
+                           float *y, size_t ldy, uint32_t g0, uint32_t g1, float *scratch)
+{
+    linear_float(w, x, n_rows, y, ldy, g0, g1, scratch, 0);
 }
 
 static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t n_rows, float *y,
@@ -56,7 +69,7 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
 {
     switch (w->kind) {
     case JM_PACK_F16:
-        linear_float(w, x, n_rows, y, ldy, g0, g1, scratch, 1);
+        linear_f16(w, x, n_rows, y, ldy, g0, g1, scratch);
         break;
     case JM_PACK_Q8:
         linear_q8(w, x, n_rows, y, ldy, g0, g1, scratch);
@@ -74,7 +87,7 @@ static void linear(const struct jm_packed *w, const struct jm_acts *x, uint32_t 
         linear_q6k(w, x, n_rows, y, ldy, g0, g1, scratch);
         break;
     default:
-        linear_float(w, x, n_rows, y, ldy, g0, g1, scratch, 0);
+        linear_f32(w, x, n_rows, y, ldy, g0, g1, scratch);
         break;
     }
 }
